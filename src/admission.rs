@@ -128,7 +128,7 @@ impl Admission {
                 buyers,
                 proxies: TrustedProxies::new(config.trusted_proxies.clone()),
                 in_flight: InFlight::new(config.in_flight_per_client_max),
-                door: Door::new(&config.admission, &config.risk, config.limits.loopback_is_client, telemetry),
+                door: Door::new(&config.admission, &config.risk_here(), config.limits.loopback_is_client, telemetry),
                 challenges,
                 counters,
             }),
@@ -146,7 +146,7 @@ impl Admission {
     pub fn replace_limits(&self, config: &Config) {
         self.in_flight.set_max(config.in_flight_per_client_max);
         self.door.replace_rules(&config.admission);
-        self.door.risk().replace_rules(&config.risk);
+        self.door.risk().replace_rules(&config.risk_here());
     }
 
     /// Returns the client that the limits count. `forwarded_for` is called for a trusted proxy only.

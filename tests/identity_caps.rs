@@ -60,6 +60,13 @@ fn an_order_needs_what_is_capped_and_another_buyer_with_the_same_mailbox_is_refu
     let server = begin(scratch.path(), &json!({ "email": 2 }));
     assert_eq!(pointers(&order(&server, "a", 1, &json!({}))), ["/contact/email"]);
     assert_eq!(pointers(&order(&server, "a", 1, &json!({ "contact": { "name": "Ann" } }))), ["/contact/email"]);
+    for text in ["\"ann\"@gmail.com", "bob@shop.example, ann@gmail.com", "an\u{200b}n@gmail.com", "none"] {
+        assert_eq!(
+            pointers(&order(&server, "a", 1, &email(text))),
+            ["/contact/email"],
+            "{text} is not one plain address"
+        );
+    }
     let first = order(&server, "a", 2, &email("a.n.n@gmail.com"));
     assert_eq!(first.status, 201, "{}", first.text);
     for (buyer, text) in [("b", "ann@gmail.com"), ("c", " ANN+2@GoogleMail.com"), ("d", "ａnn@gmail.com")] {

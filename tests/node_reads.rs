@@ -97,6 +97,17 @@ fn a_follower_makes_no_challenge_since_only_the_leader_knows_which_were_used() {
 }
 
 #[test]
+fn a_follower_tells_no_buyers_tier_since_only_the_leader_sees_their_signals() {
+    let node = Node::following();
+    let path = "/v1/buyers/ann/tier";
+    let sent = call(node.admin(), "GET", path, "", "");
+    assert_eq!((sent.status, &sent.headers["location"]), (307, &format!("{LEADER_ADMIN}{path}")), "{}", sent.text);
+    lead(&node.view);
+    assert_eq!(call(node.admin(), "GET", path, "", "").body["tier"], "new");
+    node.server.stop();
+}
+
+#[test]
 fn a_redirect_waits_for_no_body_and_names_no_host_of_the_request() {
     let node = Node::following();
     let mut stream = TcpStream::connect(node.public()).expect("connected");

@@ -197,6 +197,18 @@ impl Door {
         })
     }
 
+    /// Returns whether the address of a write without a token may name a buyer: it has room for another one, or has named them
+    /// within the minute. Nothing is charged.
+    #[must_use]
+    pub fn may_name(&self, client: Client, buyer: &BuyerText, now: Instant) -> bool {
+        let ClientKind::Address(address) = client.0 else { return true };
+        let (now, pair) = (self.nanos(now), address.with(self.buyer(buyer)));
+        let quota = self.rules.ask(|rules| rules.quota(Policy::AddressBuyers));
+        quota.is_none_or(|quota| {
+            self.table.is_charged(pair, now) || self.table.check(address.of(purpose::BUYERS), quota, now).is_ok()
+        })
+    }
+
     /// Lets a write that has passed name a buyer without a token, or not.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use crate::types::{BuyerText, Tier};
 /// Tokens in each of the two generations; with 300 bytes each, all of them take about 2 MB per worker.
 const GENERATION_MAX: usize = 2048;
 
-/// VerifiedToken tokens, in two generations: when the young one is full, the old one is dropped.
+/// Verified tokens, in two generations: when the young one is full, the old one is dropped.
 #[derive(Default)]
 pub struct VerifiedTokens {
     young: HashMap<Box<str>, VerifiedToken>,

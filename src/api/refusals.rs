@@ -185,7 +185,12 @@ fn field_error(invalid: &Invalid) -> FieldError {
             ("/payment", format!("must be the reference of one of the {owed} payments of the order that are owed"))
         }
         Invalid::IdentityMissing { kind } => {
-            (pointer_of(*kind), format!("is missing: the drop has a limit of units for one {}", words_of(*kind)))
+            let or = match kind {
+                IdentityKind::Email => ", or is not one plain address such as ann@shop.example",
+                IdentityKind::Phone => ", or has digits other than 0 to 9",
+                IdentityKind::Payment | IdentityKind::Address => "",
+            };
+            (pointer_of(*kind), format!("is missing{or}: the drop has a limit of units for one {}", words_of(*kind)))
         }
         Invalid::SettlementDiffers { amount } => {
             ("/amount", format!("this reference settled {}; another settlement needs another reference", amount.get()))

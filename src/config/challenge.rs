@@ -44,7 +44,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "challenge.used_max",
         "1000000",
         "challenges",
-        "used challenges that are remembered at once, 8 bytes each, taken with the first challenge; one that would be forgotten before it expires is refused instead",
+        "used challenges that are remembered at once, 8 bytes each, taken with the first use; one that would be forgotten before it expires is refused instead",
         |c, t| c.challenge.used_max = count(t, 1000, 16_000_000)?
     ),
     setting!(

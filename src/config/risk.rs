@@ -171,6 +171,24 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
 ];
 
+impl Config {
+    /// Returns the settings of bot signals that hold here.
+    #[must_use]
+    pub fn risk_here(&self) -> RiskSettings {
+        self.risk.of_server(self.cluster.is_some())
+    }
+}
+
+impl RiskSettings {
+    /// A node of a cluster sees only some of the reads, so it never tells that a buyer has not read.
+    fn of_server(mut self, is_node: bool) -> RiskSettings {
+        if is_node {
+            self.weights[Signal::NoReadBeforePurchase as usize] = 0;
+        }
+        self
+    }
+}
+
 pub(super) fn relations(config: &Config) -> [Relation; 1] {
     let risk = &config.risk;
     let sum: u32 = risk.weights.iter().sum();
@@ -186,6 +204,15 @@ pub(super) fn relations(config: &Config) -> [Relation; 1] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_of_a_cluster_which_sees_some_reads_alone_never_tells_that_a_buyer_has_not_read() {
+        let weight = |is_node| {
+            let risk = Config::defaults().risk.of_server(is_node);
+            risk.weights[Signal::NoReadBeforePurchase as usize]
+        };
+        assert!(weight(false) > 0 && weight(true) == 0);
+    }
 
     fn mistakes(settings: &[(&str, &str)]) -> Vec<String> {
         let environment = settings.iter().map(|(key, value)| {

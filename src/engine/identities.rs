@@ -51,7 +51,7 @@ impl DropEntry {
     }
 }
 
-/// Checks an order of a drop with caps: it has the identities that are capped, and each cap leaves room.
+/// Checks that an order has the identities that its drop has caps on.
 pub(super) fn check_missing(entry: &DropEntry, identities: &IdentityDigests) -> Result<(), Refusal> {
     let missing = entry.spec.identity_limits.iter().find(|(kind, _)| identities.get(*kind).is_none());
     missing.map_or(Ok(()), |(kind, _)| Err(Refusal::Invalid(Invalid::IdentityMissing { kind })))

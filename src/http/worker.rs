@@ -293,7 +293,10 @@ impl Worker {
         if client.is_exempt() || admission.buyers.is_some() {
             return Ok(());
         }
-        self.note_write(client, buyer, &call.parts.headers, drop_id, started);
+        // A name that the address has no room for is refused, and nothing is held against it.
+        if admission.door.may_name(client, buyer, started) {
+            self.note_write(client, buyer, &call.parts.headers, drop_id, started);
+        }
         let passed = admission.door.named_buyer(client, buyer, started).map_err(access::over_limit)?;
         self.named.set((!passed.is_unlimited()).then(|| Box::new(passed)));
         Ok(())

@@ -106,6 +106,32 @@ pub fn email(text: &str) -> String {
     format!("{mailbox}@{domain}")
 }
 
+/// Returns whether a text is one e-mail address in a form that has no second spelling: no list, quotes or comment, and nothing
+/// that is not seen. Mail to others may arrive at a mailbox whose normal form differs.
+#[must_use]
+pub fn is_plain_email(text: &str) -> bool {
+    let form = email(text);
+    let Some((local, domain)) = form.split_once('@') else { return false };
+    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !is_unseen(c) && !"\"(),:;<>@[\\]".contains(c);
+    !local.is_empty()
+        && local.chars().all(is_plain)
+        && domain.split('.').all(|label| !label.is_empty())
+        && domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+}
+
+/// Returns whether each digit of a phone number is read: one of another script would be left out.
+#[must_use]
+pub fn is_plain_phone(text: &str) -> bool {
+    folded(text).chars().all(|c| digit(c).is_some() || !c.is_numeric())
+}
+
+/// Returns true for characters without a shape of their own: soft hyphens, joiners, marks of direction, selectors of variants.
+const fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
+}
+
 /// Returns the value of a decimal digit, also of Arabic, Persian and Devanagari.
 fn digit(c: char) -> Option<char> {
     let zero = match c {
@@ -199,6 +225,41 @@ mod tests {
             assert_ne!(email(one), email(other));
         }
         assert_eq!((&*email("+x@gmail.com"), &*email("...@gmail.com")), ("+x@gmail.com", "...@gmail.com"));
+    }
+
+    #[test]
+    fn what_another_spelling_may_deliver_to_the_same_mailbox_is_not_plain() {
+        for plain in [
+            "ann@shop.example",
+            "Ann <ann@shop.example>",
+            "a.n+n@gmail.com",
+            "ánn@bücher.example",
+            "o'neil@shop.example",
+        ] {
+            assert!(is_plain_email(plain), "{plain}");
+        }
+        for other in [
+            "\"ann\"@gmail.com",
+            "ann@gmail.com,",
+            "(x)ann@gmail.com",
+            "ann(x)@gmail.com",
+            "bob@shop.example, ann@gmail.com",
+            "an\u{ad}n@gmail.com",
+            "an\u{200b}n@gmail.com",
+            "an n@gmail.com",
+            "ann@@gmail.com",
+            "ann@[192.0.2.1]",
+            "ann@shop..example",
+            "ann",
+            "@gmail.com",
+            "",
+        ] {
+            assert!(!is_plain_email(other), "{other:?}");
+        }
+        assert!(
+            is_plain_phone("+49 171 123456-7 ext. 12") && is_plain_phone("٠١٧١ ١٢٣٤٥٦٧") && is_plain_phone("０１７１")
+        );
+        assert!(!is_plain_phone("+49 171 123456৭") && !is_plain_phone("๐๑๗๑"));
     }
 
     #[test]

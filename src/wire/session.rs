@@ -258,7 +258,10 @@ impl Session {
             return Ok(());
         }
         // Clients of this protocol are programs: there are neither headers nor reads of drops.
-        door.note_write(client, buyer, &SeenWrite::default(), now);
+        // A name that the address has no room for is refused below, and nothing is held against it.
+        if buyers.is_some() || door.may_name(client, buyer, now) {
+            door.note_write(client, buyer, &SeenWrite::default(), now);
+        }
         let passed = door.write(client, &self.caller, now).map_err(|_told_by_no_frame| reason::RATE_LIMITED)?;
         if buyers.is_none() && door.named_buyer(client, buyer, now).is_err() {
             door.give_back(&passed, now);

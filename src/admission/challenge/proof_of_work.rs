@@ -149,16 +149,18 @@ impl ProofOfWork {
         if facts.process != self.process {
             return SolutionVerdict::Stale(ChallengeReason::Expired);
         }
-        let is_over = order.now.get() >= facts.expires_ms;
-        let used =
-            if is_over { self.used.look(facts.number, order.key) } else { self.used.note(facts.number, order.key) };
-        match used {
+        if order.now.get() >= facts.expires_ms {
+            // The order that used it may have been refused, so a late one passes only if the writer knows it as a repeat.
+            return SolutionVerdict::Stale(match self.used.look(facts.number, order.key) {
+                Use::Replayed => ChallengeReason::Replayed,
+                Use::First | Use::Repeated | Use::Forgotten => ChallengeReason::Expired,
+            });
+        }
+        match self.used.note(facts.number, order.key) {
+            Use::First => SolutionVerdict::Solved { too_fast: self.is_too_fast(&payload, &facts, order.now) },
             Use::Repeated => SolutionVerdict::Repeated,
-            Use::First if !is_over => {
-                SolutionVerdict::Solved { too_fast: self.is_too_fast(&payload, &facts, order.now) }
-            }
             Use::Replayed => SolutionVerdict::Stale(ChallengeReason::Replayed),
-            Use::First | Use::Forgotten => SolutionVerdict::Stale(ChallengeReason::Expired),
+            Use::Forgotten => SolutionVerdict::Stale(ChallengeReason::Expired),
         }
     }
 

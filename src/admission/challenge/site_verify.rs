@@ -80,11 +80,23 @@ impl VerifiedOrders {
     }
 
     fn turn(&mut self, now: Instant) {
-        if self.young.len() >= GENERATION_MAX || now.saturating_duration_since(self.began) >= GENERATION {
+        let age = now.saturating_duration_since(self.began);
+        if self.young.len() >= GENERATION_MAX || age >= GENERATION {
             self.old = std::mem::take(&mut self.young);
             self.began = now;
         }
+        if age >= 2 * GENERATION {
+            self.old.clear();
+        }
     }
+}
+
+/// The reason why a question has no verdict.
+enum NoVerdict {
+    /// The service is out of reach, or failed.
+    Down(String),
+    /// Something refused the question (a 4xx without a verdict): a client may cause that, so `fail_open` does not hold.
+    Rejected(String),
 }
 
 /// Returns the digest of a token with its order's key.
@@ -142,7 +154,11 @@ impl SiteVerify {
         let Ok(_permit) = self.permits.try_acquire() else { return SolutionVerdict::Busy };
         let verdict = match self.ask(text, address).await {
             Ok(answer) => self.judge(&answer),
-            Err(reason) => self.without_answer(&reason),
+            Err(NoVerdict::Down(reason)) => self.without_answer(&reason),
+            Err(NoVerdict::Rejected(reason)) => {
+                self.warn(&reason, false);
+                SolutionVerdict::Refused(ChallengeReason::Unavailable)
+            }
         };
         if verdict == (SolutionVerdict::Solved { too_fast: false }) {
             self.verified.lock().keep(mark(token, key));
@@ -150,22 +166,24 @@ impl SiteVerify {
         verdict
     }
 
-    async fn ask(&self, token: &str, address: IpAddr) -> Result<Answer, String> {
+    async fn ask(&self, token: &str, address: IpAddr) -> Result<Answer, NoVerdict> {
         let remote = address.to_canonical().to_string();
         let mut form = vec![("secret", &*self.secret), ("response", token)];
         if self.send_address {
             form.push(("remoteip", &remote));
         }
-        let body = serde_html_form::to_string(form).map_err(|error| error.to_string())?;
+        let body = serde_html_form::to_string(form).map_err(|error| NoVerdict::Rejected(error.to_string()))?;
         let headers = HeaderMap::from_iter([
             (CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded")),
             (ACCEPT, HeaderValue::from_static("application/json")),
         ]);
         let request = OutboundRequest { target: &self.target, method: Method::POST, headers, body: body.into() };
-        let response = self.client.send(request).await.map_err(|error| error.to_string())?;
+        let response = self.client.send(request).await.map_err(|error| NoVerdict::Down(error.to_string()))?;
         // Some services answer a wrong token with 400 and the same JSON.
-        serde_json::from_slice(&response.body)
-            .map_err(|_| format!("status {} without a verdict", response.status.as_u16()))
+        serde_json::from_slice(&response.body).map_err(|_| {
+            let reason = format!("status {} without a verdict", response.status.as_u16());
+            if response.status.is_server_error() { NoVerdict::Down(reason) } else { NoVerdict::Rejected(reason) }
+        })
     }
 
     fn judge(&self, answer: &Answer) -> SolutionVerdict {
@@ -181,13 +199,7 @@ impl SiteVerify {
             };
         }
         let has = |codes: &[&str]| answer.errors.iter().any(|error| codes.contains(&error.as_str()));
-        if has(&[
-            "missing-input-secret",
-            "invalid-input-secret",
-            "sitekey-secret-mismatch",
-            "internal-error",
-            "bad-request",
-        ]) {
+        if has(&["missing-input-secret", "invalid-input-secret", "sitekey-secret-mismatch", "internal-error"]) {
             return self.without_answer(&answer.errors.join(", "));
         }
         SolutionVerdict::Refused(if has(&["already-seen-response"]) {
@@ -199,10 +211,14 @@ impl SiteVerify {
         })
     }
 
+    fn warn(&self, reason: &str, passes: bool) {
+        let reason: String = reason.chars().filter(|c| !c.is_control()).take(200).collect();
+        tracing::warn!(host = %self.target.host(), reason, passes, "a challenge could not be verified");
+    }
+
     /// Decides on an order whose token could not be verified. The reason contains nothing of token and secret.
     fn without_answer(&self, reason: &str) -> SolutionVerdict {
-        let reason: String = reason.chars().filter(|c| !c.is_control()).take(200).collect();
-        tracing::warn!(host = %self.target.host(), reason, passes = self.fail_open, "a challenge could not be verified");
+        self.warn(reason, self.fail_open);
         if self.fail_open || failpoints::enabled(Bug::FailsOpen) {
             SolutionVerdict::Unverified
         } else {
@@ -220,6 +236,8 @@ mod tests {
         let mut verified = VerifiedOrders::new();
         let began = verified.began;
         verified.keep([1; 16]);
+        let mut silent = VerifiedOrders { young: verified.young.clone(), old: HashSet::new(), began };
+        assert!(!silent.knows(&[1; 16], began + 2 * GENERATION), "also if nobody asked meanwhile");
         assert!(verified.knows(&[1; 16], began) && !verified.knows(&[2; 16], began));
         assert!(verified.knows(&[1; 16], began + GENERATION));
         assert!(!verified.knows(&[1; 16], began + 2 * GENERATION));

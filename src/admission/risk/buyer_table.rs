@@ -173,7 +173,7 @@ impl BuyerBucket {
         }
         let worth = |way: &usize| {
             let is_used = self.keys[*way].load(Ordering::Relaxed) != 0;
-            let silence = low_bits(now).wrapping_sub(writes[*way].last_ms);
+            let silence = since(writes[*way].last_ms, now).unwrap_or(0);
             (is_used, score(&self.raised[*way], rules, now), u32::MAX - silence)
         };
         let way = (0..WAYS).min_by_key(worth)?;
@@ -191,7 +191,7 @@ impl BuyerBucket {
 impl RecentWrites {
     /// Notes the time of a write. Returns whether the last gaps are regular.
     fn note_gap(&mut self, rules: &RiskSettings, now: Millis) -> bool {
-        let gap = low_bits(now).wrapping_sub(self.last_ms);
+        let Some(gap) = since(self.last_ms, now) else { return false };
         self.last_ms = low_bits(now);
         let Ok(gap) = u16::try_from(gap) else {
             self.gaps = 0;
@@ -260,6 +260,13 @@ fn suspect_at(rules: &RiskSettings) -> MilliPoints {
 /// Returns a time in tenths of a second, not 0.
 fn tenths(now: Millis) -> u32 {
     u32::try_from(now / 100).unwrap_or(u32::MAX - 1).saturating_add(1)
+}
+
+/// Returns the milliseconds since a time of less than 24 days ago; `None` if it is later than `now`, which a request that began
+/// earlier on another thread may have.
+fn since(last_ms: u32, now: Millis) -> Option<u32> {
+    let silence = low_bits(now).wrapping_sub(last_ms);
+    (silence <= u32::MAX / 2).then_some(silence)
 }
 
 fn low_bits(now: Millis) -> u32 {

@@ -297,3 +297,14 @@ fn a_flood_of_buyers_takes_a_fixed_room_and_evicts_no_suspected_one() {
     let (used, places) = r.counts(now).entries;
     assert!(used <= places && places <= 1000, "{used} of {places}");
 }
+
+#[test]
+fn a_request_of_another_thread_that_began_earlier_does_not_hide_a_rhythm() {
+    let (r, began) = (risk(), Instant::now());
+    let write = SeenWrite::default();
+    for number in 1..=8 {
+        r.note_write(&buyer("bot"), &write, began + ms(500 * number));
+        r.note_write(&buyer("bot"), &write, began + ms(500 * number - 1));
+    }
+    assert_eq!(names(&r, "bot", began + ms(4_001)), ["regular_intervals"]);
+}

@@ -9,10 +9,12 @@ use serde_json::json;
 use super::{RouteEntry, accepted_seq, after_decision, fault, submit, with_write_headers};
 use crate::admission::operators::Role;
 use crate::api::Problem;
+use crate::api::code::Code;
 use crate::api::json::{buyer_tier_body, parse_tier};
 use crate::engine::{BuyerCommand, Command, RemoveTier, SetTier};
 use crate::http::allowed_responses::{BODY, ID, WRITER};
 use crate::http::body::Body;
+use crate::http::node;
 use crate::http::request::{Call, empty, json};
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::Route;
@@ -27,7 +29,8 @@ const TIER: &str = "/v1/buyers/{buyer}/tier";
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     Route::admin(Role::Operator, Method::GET, TIER, "GetBuyerTier", "Read the tier of a buyer")
         .responds(&[200], &[Json("BuyerTier")])
-        .problems(&[ID])
+        .problems(&[ID, &[Code::NotLeader]])
+        .of_leader()
         .now(|worker, call| get(worker, call)),
     Route::admin(Role::Operator, Method::PUT, TIER, "SetBuyerTier", "Set the tier of a buyer")
         .body("NewBuyerTier", || json!({ "tier": "verified", "reason": "called us, is a person" }))
@@ -43,6 +46,10 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
 
 /// `GET /v1/buyers/{buyer}/tier`.
 pub(super) fn get(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
+    // Only the process that decides on writes knows their signals.
+    if worker.writer.node.as_ref().is_some_and(|node| !node.may_lead()) {
+        return Err(node::not_leader(worker));
+    }
     respond(worker, &named(call)?)
 }
 

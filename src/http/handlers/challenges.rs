@@ -96,8 +96,10 @@ pub(super) async fn check(
     let refused = |reason| demand(worker, rule.kind, reason, drop_id);
     let mut given = call.parts.headers.get_all(FIRSTCOME_CHALLENGE).iter();
     let Some(solution) = given.next() else { return Err(refused(ChallengeReason::Missing)) };
-    // Two are as malformed as an empty one.
-    let solution = if given.next().is_some() { b"" } else { solution.as_bytes() };
+    if given.next().is_some() {
+        return Err(refused(ChallengeReason::Malformed));
+    }
+    let solution = solution.as_bytes();
     let digests = &worker.writer.digest_key;
     let digest = digests.order_key(drop_id, &digests.buyer(request.buyer.as_str()), key);
     let now = worker.writer.clock.at(call.started);

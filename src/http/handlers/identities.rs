@@ -9,7 +9,7 @@ use crate::types::{Contact, Digest, DropId, IdentityDigests, IdentityKind, norma
 
 use super::fault;
 
-/// Returns the digest of an identity in its normal form, if it is there.
+/// Returns the digest of an identity in its normal form, if it is there, and has no second spelling.
 fn digest(
     worker: &Worker,
     drop_id: DropId,
@@ -19,8 +19,14 @@ fn digest(
 ) -> Option<Digest> {
     let region = worker.server.config.identity_phone_region;
     let normal = match kind {
-        IdentityKind::Email => normal_form::email(contact?.email.as_deref()?),
-        IdentityKind::Phone => normal_form::phone(contact?.phone.as_deref()?, region),
+        IdentityKind::Email => {
+            let text = contact?.email.as_deref().filter(|text| normal_form::is_plain_email(text));
+            normal_form::email(text?)
+        }
+        IdentityKind::Phone => {
+            let text = contact?.phone.as_deref().filter(|text| normal_form::is_plain_phone(text));
+            normal_form::phone(text?, region)
+        }
         IdentityKind::Payment => fingerprint?.into(),
         IdentityKind::Address => normal_form::address(contact?.address.as_deref()?),
     };
