@@ -96,10 +96,7 @@ pub(super) async fn check(
     let refused = |reason| demand(worker, rule.kind, reason, drop_id);
     let mut given = call.parts.headers.get_all(FIRSTCOME_CHALLENGE).iter();
     let Some(solution) = given.next() else { return Err(refused(ChallengeReason::Missing)) };
-    if given.next().is_some() {
-        return Err(refused(ChallengeReason::Malformed));
-    }
-    let solution = solution.as_bytes();
+    let (solution, is_one) = (solution.as_bytes(), given.next().is_none());
     let digests = &worker.writer.digest_key;
     let digest = digests.order_key(drop_id, &digests.buyer(request.buyer.as_str()), key);
     let now = worker.writer.clock.at(call.started);
@@ -107,6 +104,9 @@ pub(super) async fn check(
     let challenges = &worker.server.admission.challenges;
     let verdict = match rule.kind {
         ChallengeKind::None => return Ok(None),
+        ChallengeKind::ProofOfWork | ChallengeKind::External if !is_one => {
+            SolutionVerdict::Refused(ChallengeReason::Malformed)
+        }
         ChallengeKind::ProofOfWork => challenges.judge(digests, solution, &order),
         ChallengeKind::External if challenges.was_verified(solution, &order, call.started) => SolutionVerdict::Repeated,
         ChallengeKind::External => {
