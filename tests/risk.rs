@@ -107,6 +107,7 @@ fn an_address_raises_signals_of_no_more_buyers_than_it_may_name() {
         config.admission.address_buyers = 3;
         config.risk.shared_buyers_max = 10;
     });
+    assert_eq!(server.create(100).status, 201);
     let statuses: Vec<u16> = (0..40)
         .map(|number| {
             let body = json!({ "buyer": format!("victim-{number}"), "quantity": 1 }).to_string();
