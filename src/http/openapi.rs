@@ -161,7 +161,7 @@ fn operation(route: &Route, public_url: Option<&str>) -> Value {
         "description": match route.required_role {
             RequiredRole::Operator(role) => format!("For the role `{}` or above.", role.as_str()),
             RequiredRole::Buyer => "For the buyer of the token, where the server has keys for tokens.".into(),
-            RequiredRole::None => "For everybody; no token is needed.".into(),
+            RequiredRole::None => "For all clients; no token is needed.".into(),
         },
         "tags": [tag],
         "servers": [server(route.listener, public_url)],
