@@ -11,6 +11,7 @@ mod jwt;
 pub mod largest_amounts;
 pub mod limits;
 pub mod operators;
+pub mod peer;
 pub mod rejected;
 pub mod risk;
 pub mod verified;
@@ -26,6 +27,7 @@ use challenge::Challenges;
 use in_flight::{ClientKey, InFlight, InFlightPermit};
 use limits::{Client, Door};
 use operators::{Operator, Operators};
+use peer::Peer;
 pub use rejected::{Rejected, Unidentified};
 use verified::{VerifiedToken, VerifiedTokens};
 
@@ -161,6 +163,18 @@ impl Admission {
         let address = self.proxies.client(peer, forwarded_for());
         let is_peer = address == ClientAddress::new(peer);
         self.door.client(address, is_peer, self.proxies.contain(address.get()))
+    }
+
+    /// Returns the client of a request over a connection. `forwarded_for` is called for a trusted proxy only.
+    pub fn client_over<'headers, Lines: DoubleEndedIterator<Item = &'headers [u8]>>(
+        &self,
+        peer: &Peer,
+        forwarded_for: impl FnOnce() -> Lines,
+    ) -> Client {
+        if self.proxies.contain(peer.address()) {
+            return self.client(peer.address(), forwarded_for);
+        }
+        self.door.client_of(peer)
     }
 
     /// Returns the claims of a buyer's token. A token that is not known yet is verified only while its address has sent few

@@ -5,6 +5,7 @@
 //! the charge decides between them, and the loser's other charges are given back.
 
 mod gcra;
+mod peers;
 mod reads;
 mod rules;
 mod signals;
@@ -19,6 +20,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use gcra::{Nanos, Quota};
+pub use peers::PeerMemory;
 pub use rules::POLICY_NAMES;
 use rules::{CurrentRules, Policy, Rules};
 use table::{Key, Table, give_back_cell, take_cell};

@@ -12,6 +12,7 @@ use crate::admission::buyers::TOKEN_BYTES_MAX;
 use crate::admission::in_flight::InFlightPermit;
 use crate::admission::limits::{Client, Exceeded, Passed};
 use crate::admission::operators::Role;
+use crate::admission::peer::Peer;
 use crate::admission::verified::{VerifiedToken, VerifiedTokens};
 use crate::admission::{Admission, Caller, Rejected, Unidentified};
 use crate::api::Problem;
@@ -50,32 +51,32 @@ pub fn admit<'server>(
     known: &RefCell<VerifiedTokens>,
     route: &Route,
     headers: &HeaderMap,
-    (peer, started): (IpAddr, Instant),
+    (peer, started): (&Peer, Instant),
     now: impl FnOnce() -> UnixMillis,
     note_write: impl FnOnce(Client, &BuyerText),
 ) -> Result<AdmittedRequest<'server>, Problem> {
-    let client = if route.is_limited { admission.client(peer, || forwarded_for(headers)) } else { Client::EXEMPT };
+    let client = if route.is_limited { admission.client_over(peer, || forwarded_for(headers)) } else { Client::EXEMPT };
     let caller = match identify(admission, known, route, headers, (client, started), now) {
         Ok(caller) => caller,
         Err(Unidentified::OverLimit(exceeded)) => return Err(over_limit(exceeded)),
         Err(Unidentified::Rejected(rejected)) => {
             // A client that guesses tokens is limited like one without a token.
-            charge(admission, route, client, &Caller::Anonymous, started)?;
+            charge(admission, route, (peer, client), &Caller::Anonymous, started)?;
             return Err(problem(admission, rejected));
         }
     };
-    let permit = if route.counts_in_flight { permit(admission, &caller, headers, peer)? } else { None };
+    let permit = if route.counts_in_flight { permit(admission, &caller, headers, peer.address())? } else { None };
     if let (false, false, Some(buyer)) = (client.is_exempt(), route.is_read(), caller.buyer()) {
         note_write(client, buyer);
     }
-    let passed = charge(admission, route, client, &caller, started)?;
+    let passed = charge(admission, route, (peer, client), &caller, started)?;
     Ok(AdmittedRequest { caller, client, passed, permit })
 }
 
 fn charge(
     admission: &Admission,
     route: &Route,
-    client: Client,
+    (peer, client): (&Peer, Client),
     caller: &Caller,
     started: Instant,
 ) -> Result<Option<Box<Passed>>, Problem> {
@@ -83,7 +84,7 @@ fn charge(
         return Ok(None);
     }
     if route.is_read() {
-        return admission.door.read(client, caller, started).map(|()| None).map_err(over_limit);
+        return admission.door.read_over(peer, client, caller, started).map(|()| None).map_err(over_limit);
     }
     let passed = admission.door.write(client, caller, started).map_err(over_limit)?;
     Ok((!passed.is_unlimited()).then(|| Box::new(passed)))

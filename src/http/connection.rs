@@ -29,6 +29,7 @@ use self::monitored_stream::MonitoredStream;
 use self::service::RequestFuture;
 use self::timeouts::{CLOSE_CAUSES, CloseCause, ConnectionTimeouts};
 use super::worker::Worker;
+use crate::admission::peer::Peer;
 use crate::config::ConnectionLimits;
 use crate::deadlines::{noticed_late, poll_timer, timer};
 use crate::telemetry::catalogue as metric;
@@ -86,6 +87,7 @@ where
     let (worker, limits) = (&shared.worker, &shared.worker.server.config.limits);
     let timeouts = Rc::new(ConnectionTimeouts::new(limits, is_proxy, accepted));
     let socket = MonitoredStream::new(stream, Rc::clone(&timeouts));
+    let peer = &Peer::new(peer);
     let service = service_fn(|request: Request<Incoming>| {
         let length = request.body().size_hint().exact();
         let (mut response, timeouts) = match socket.request_started(length) {

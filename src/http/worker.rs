@@ -26,6 +26,7 @@ use super::trace_context::{self, TraceContext, TracedResponse};
 use crate::admission::in_flight::InFlightPermit;
 use crate::admission::largest_amounts::LargestAmounts;
 use crate::admission::limits::Passed;
+use crate::admission::peer::Peer;
 use crate::admission::verified::VerifiedTokens;
 use crate::admission::{Admission, Caller};
 use crate::api::Problem;
@@ -265,7 +266,7 @@ impl Worker {
         &self,
         (route, parameter): (usize, &str),
         headers: &HeaderMap,
-        peer: IpAddr,
+        peer: &Peer,
         started: Instant,
     ) -> Result<AdmittedRequest<'_>, Problem> {
         let Some(route) = self.server.routes.get(route) else { return Err(Problem::NotFound) };

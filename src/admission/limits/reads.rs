@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::gcra::Quota;
 use super::rules::{Policy, Rules};
 use super::table::Key;
 use super::{Charge, Client, ClientKind, Door, Exceeded, Nanos, Need, POLICIES_MAX, exceeded, purpose};
@@ -73,11 +74,17 @@ impl Door {
     /// Lets a read pass to which only its address' policy applies: most are such reads.
     fn read_from(&self, rules: &Rules, address: Key, now: Nanos) -> Result<(), Exceeded> {
         let Some(quota) = rules.quota(Policy::AddressReads) else { return Ok(()) };
-        let key = address.of(purpose::READS);
-        let taken = self.table.take(key, quota, now);
-        taken.map(|_| ()).map_err(|wait| {
-            let charge = Charge { policy: Policy::AddressReads, key: Some(key), quota, arrival: now };
-            self.count(vec![exceeded(&charge, wait)])
-        })
+        self.charge_read(address.of(purpose::READS), quota, now)
+    }
+
+    /// Charges an address for a read.
+    pub(super) fn charge_read(&self, key: Key, quota: Quota, now: Nanos) -> Result<(), Exceeded> {
+        match self.table.take(key, quota, now) {
+            Ok(_) => Ok(()),
+            Err(wait) => {
+                let charge = Charge { policy: Policy::AddressReads, key: Some(key), quota, arrival: now };
+                Err(self.count(vec![exceeded(&charge, wait)]))
+            }
+        }
     }
 }

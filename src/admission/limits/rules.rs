@@ -100,6 +100,10 @@ impl Rules {
         self.quotas[policy.index()]
     }
 
+    pub(super) const fn id(&self) -> u64 {
+        self.id
+    }
+
     fn exempts_networks(&self) -> bool {
         !self.exempt.networks.is_empty()
     }
@@ -145,6 +149,11 @@ impl CurrentRules {
         *current = Arc::new(rules);
     }
 
+    /// Returns the id of the rules in force.
+    pub(super) fn id(&self) -> u64 {
+        self.id.load(Ordering::Acquire)
+    }
+
     /// Returns whether an address is exempt.
     pub(super) fn exempts_address(&self, address: IpAddr) -> bool {
         self.exempts_networks.load(Ordering::Acquire) && self.ask(|rules| rules.exempts_address(address))
@@ -153,7 +162,7 @@ impl CurrentRules {
     /// Asks the rules in force.
     pub(super) fn ask<T>(&self, question: impl FnOnce(&Rules) -> T) -> T {
         LAST_USED.with_borrow_mut(|used| {
-            let id = self.id.load(Ordering::Acquire);
+            let id = self.id();
             if used.as_ref().is_none_or(|rules| rules.id != id) {
                 *used = None;
             }

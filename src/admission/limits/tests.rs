@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::Caller;
 use super::super::address::ClientAddress;
+use super::super::peer::Peer;
 use super::{Client, Door, Exceeded};
 use crate::config::{AdmissionSettings, Config, RiskSettings};
 use crate::telemetry::Telemetry;
@@ -251,6 +252,46 @@ fn nobody_gets_more_than_limit_and_burst_in_a_minute_and_who_waits_as_told_gets_
             }
         }
     }
+}
+
+#[test]
+fn a_connection_that_remembers_its_peer_gets_the_decisions_that_it_would_get_without_a_memory() {
+    let began = Instant::now();
+    let mut refused = 0;
+    for seed in 1..=20 {
+        let mut random = Random(seed);
+        let mut small = |from: u64| u32::try_from(from + random.below(30)).expect("small");
+        let rules: Vec<AdmissionSettings> = (0..4)
+            .map(|number| {
+                settings(|settings| {
+                    (settings.address_reads, settings.buyer_reads) = (small(0), small(1));
+                    settings.global_reads = if number == 1 { small(1) } else { 0 };
+                    if number == 2 {
+                        settings.exempt.networks = vec!["192.0.2.0/31".parse().expect("a network")];
+                    }
+                })
+            })
+            .collect();
+        let [with, without] = [(); 2].map(|()| door(|settings| settings.clone_from(&rules[0])));
+        let addresses = ["192.0.2.1", "192.0.2.2", "127.0.0.1", "2001:db8::1"];
+        let peers = addresses.map(|address| Peer::new(address.parse().expect("an address")));
+        let callers = [Caller::Anonymous, holder("ann", Tier::New), holder("eve", Tier::Suspected)];
+        let mut now = began + Duration::from_secs(1);
+        for _ in 0..2_000 {
+            now += Duration::from_millis(random.below(2_000));
+            if random.below(50) == 0 {
+                let changed = &rules[usize::try_from(random.below(4)).expect("small")];
+                [&with, &without].into_iter().for_each(|door| door.replace_rules(changed));
+            }
+            let [who, what] = [4, 3].map(|bound| usize::try_from(random.below(bound)).expect("small"));
+            let (peer, caller) = (&peers[who], &callers[what]);
+            let over_it = with.read_over(peer, with.client_of(peer), caller, now);
+            let alone = without.read(at(&without, addresses[who]), caller, now);
+            assert_eq!(over_it, alone, "seed {seed}: {peer:?} {caller:?}");
+            refused += u32::from(alone.is_err());
+        }
+    }
+    assert!((2_000..38_000).contains(&refused), "{refused} of 40,000 refused");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 //! Most requests are reads that wait for nothing and get their response at once. A request that waits keeps only its
 //! context and its handler in a box: as one `async fn`, every request was 3.5 kB that had to be copied.
 
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -19,6 +18,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use crate::admission::Caller;
 use crate::admission::in_flight::InFlightPermit;
 use crate::admission::limits::Passed;
+use crate::admission::peer::Peer;
 use crate::api::Problem;
 use crate::http::access::AdmittedRequest;
 use crate::http::body::{Body, discard};
@@ -56,7 +56,7 @@ pub(super) struct WaitingRequest<'c> {
 /// connection on which a body is left.
 pub(super) struct DiscardingRequest<'c> {
     worker: &'c Rc<Worker>,
-    peer: IpAddr,
+    peer: &'c Peer,
     discarding: Pin<Box<dyn Future<Output = (Parts, Incoming, bool)> + 'c>>,
 }
 
@@ -78,13 +78,13 @@ struct RequestContext<'c> {
 
 impl<'c> RequestFuture<'c> {
     /// Starts to serve a request.
-    pub(super) fn new(worker: &'c Rc<Worker>, peer: IpAddr, request: Request<Incoming>) -> RequestFuture<'c> {
+    pub(super) fn new(worker: &'c Rc<Worker>, peer: &'c Peer, request: Request<Incoming>) -> RequestFuture<'c> {
         let (parts, body) = request.into_parts();
         RequestFuture::start(worker, peer, parts, body, false)
     }
 
     /// Serves a request that has a body; if no route of its method reads one, after the body has come.
-    pub(super) fn with_body(worker: &'c Rc<Worker>, peer: IpAddr, request: Request<Incoming>) -> RequestFuture<'c> {
+    pub(super) fn with_body(worker: &'c Rc<Worker>, peer: &'c Peer, request: Request<Incoming>) -> RequestFuture<'c> {
         if matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH) {
             return RequestFuture::new(worker, peer, request);
         }
@@ -97,7 +97,7 @@ impl<'c> RequestFuture<'c> {
         RequestFuture::Discarding(Box::new(DiscardingRequest { worker, peer, discarding }))
     }
 
-    fn start(worker: &'c Rc<Worker>, peer: IpAddr, parts: Parts, body: Incoming, is_last: bool) -> RequestFuture<'c> {
+    fn start(worker: &'c Rc<Worker>, peer: &'c Peer, parts: Parts, body: Incoming, is_last: bool) -> RequestFuture<'c> {
         let started = Instant::now();
         let request_id = worker.request_id(&parts.headers);
         let origin = worker.allowed_origin(&parts.headers);
@@ -137,7 +137,7 @@ impl<'c> RequestFuture<'c> {
                 return RequestFuture::Ready(context.respond(Err(problem)));
             }
         };
-        let call = Call { started, caller, client, peer, parts, body: Some(body), parameter };
+        let call = Call { started, caller, client, peer: peer.address(), parts, body: Some(body), parameter };
         if let Some(event) = missing {
             let handling = handle_after(worker, event, index, call);
             return RequestFuture::Waiting(WaitingRequest { request: context, handling, _permit: permit });
@@ -193,7 +193,7 @@ impl WaitingRequest<'_> {
 
 impl<'c> RequestContext<'c> {
     /// Admits the request, whose route is known, unless another node must answer it.
-    fn admit(&mut self, parts: &Parts, parameter: &str, peer: IpAddr) -> Result<AdmittedRequest<'c>, Problem> {
+    fn admit(&mut self, parts: &Parts, parameter: &str, peer: &Peer) -> Result<AdmittedRequest<'c>, Problem> {
         let worker = self.worker;
         let mut is_served = Ok(());
         if let (Some(node), Some(route)) = (&worker.writer.node, worker.server.routes.get(self.route)) {
@@ -210,7 +210,7 @@ impl<'c> RequestContext<'c> {
         &mut self,
         parts: &Parts,
         caller: &Caller,
-        peer: IpAddr,
+        peer: &Peer,
         permit: &mut Option<InFlightPermit<'c>>,
     ) -> Result<Option<MinSeq>, Problem> {
         let worker = self.worker;
@@ -225,7 +225,7 @@ impl<'c> RequestContext<'c> {
             return Ok(None);
         }
         if permit.is_none() {
-            *permit = worker.permit(caller, &parts.headers, peer)?;
+            *permit = worker.permit(caller, &parts.headers, peer.address())?;
         }
         Ok(Some(event))
     }
