@@ -75,7 +75,9 @@ impl Telemetry {
                 MetricKind::Histogram(_) => {} // `render` writes it
             }
         }
-        Telemetry { recorder: Mutex::new(recorder), handle, histograms: Mutex::default() }
+        let telemetry = Telemetry { recorder: Mutex::new(recorder), handle, histograms: Mutex::default() };
+        telemetry.set_labelled(&catalogue::BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION"))], 1);
+        telemetry
     }
 
     /// Returns a counter of the catalogue. Labels must be from closed sets.
@@ -146,7 +148,7 @@ impl Telemetry {
     pub fn render_with(&self, passing: &TransientSeries) -> String {
         process::observe(self);
         let (scalars, histograms, passing) = (self.handle.render(), self.render_histograms(), passing.render());
-        let texts = [&scalars, &histograms, &passing];
+        let texts = [&scalars, &histograms, &passing, &process::render()];
         let mut families: Vec<&str> = texts.iter().flat_map(|text| text.split("\n\n")).map(str::trim).collect();
         families.retain(|family| !family.is_empty());
         families.sort_unstable();
@@ -203,7 +205,9 @@ mod tests {
     fn names_are_ours_unique_and_in_base_units() {
         let mut names = std::collections::BTreeSet::new();
         for metric in CATALOGUE {
-            assert!(metric.name.starts_with("firstcome_"), "{}", metric.name);
+            // The standard metrics of a process have names of their own.
+            let is_ours = ["firstcome_", "process_"].iter().any(|prefix| metric.name.starts_with(prefix));
+            assert!(is_ours, "{}", metric.name);
             assert!(names.insert(metric.name), "{} twice", metric.name);
             assert!(!metric.help.is_empty() && !metric.name.contains("_ms"), "{}", metric.name);
             assert_eq!(metric.name.ends_with("_total"), matches!(metric.kind, MetricKind::Counter), "{}", metric.name);

@@ -140,4 +140,13 @@ catalogue! {
     RESIDENT = MetricKind::Gauge, "firstcome_resident_memory_bytes", "Resident memory of the process.";
     DESCRIPTORS = MetricKind::Gauge, "firstcome_open_descriptors", "Open file descriptors of the process.";
     DESCRIPTORS_MAX = MetricKind::Gauge, "firstcome_max_descriptors", "Maximum number of open file descriptors of the process.";
+    BUILD_INFO = MetricKind::Gauge, "firstcome_build_info", "1; the label version is that of the program.";
+    PROCESS_CPU = MetricKind::Counter, "process_cpu_seconds_total", "CPU time of the process, of the user and of the system.";
+    PROCESS_OPEN_FDS = MetricKind::Gauge, "process_open_fds", "Open file descriptors.";
+    PROCESS_MAX_FDS = MetricKind::Gauge, "process_max_fds", "Maximum number of open file descriptors; 0 without a limit.";
+    PROCESS_VIRTUAL = MetricKind::Gauge, "process_virtual_memory_bytes", "Virtual memory.";
+    PROCESS_VIRTUAL_MAX = MetricKind::Gauge, "process_virtual_memory_max_bytes", "Maximum of virtual memory; 0 without a limit.";
+    PROCESS_RESIDENT = MetricKind::Gauge, "process_resident_memory_bytes", "Resident memory.";
+    PROCESS_START = MetricKind::Gauge, "process_start_time_seconds", "Start of the process, since 1970.";
+    PROCESS_THREADS = MetricKind::Gauge, "process_threads", "Threads of the process.";
 }
