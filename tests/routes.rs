@@ -285,6 +285,31 @@ fn an_order_is_tagged_and_kept_by_nobody() {
 }
 
 #[test]
+fn probes_are_on_the_public_listener_only_if_a_setting_says_so() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(server.public("GET", path).status, 404, "{path}");
+    }
+    server.stop();
+    let server = serve_with(scratch.path(), |config| {
+        config.public_probes = true;
+        config.limits.loopback_is_client = true;
+        config.admission.address_reads = 1;
+    });
+    for _ in 0..3 {
+        assert_eq!(server.public("GET", "/healthz").text, "ok\n", "no rate limit applies");
+        assert_eq!(server.public("GET", "/readyz?role=leader").status, 200);
+    }
+    let follower = server.public("GET", "/readyz?role=follower");
+    assert_eq!((follower.status, follower.body["code"].as_str()), (503, Some("behind")));
+    assert_eq!(server.public("GET", "/metrics").status, 404, "nothing else of the admin listener");
+    assert_eq!(server.public("POST", "/healthz").status, 405);
+    assert_eq!(server.admin("GET", "/healthz", &Value::Null).text, "ok\n");
+    server.stop();
+}
+
+#[test]
 fn the_server_says_how_it_is() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = serve(scratch.path());

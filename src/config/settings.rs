@@ -80,6 +80,13 @@ const CORE: &[Setting] = &[
         |c, t| tls_file(&mut c.public_tls, t, |files| &mut files.key)
     ),
     setting!(
+        "public.probes",
+        "false",
+        "true, false",
+        "`GET /healthz` and `GET /readyz` on the public listener too, for a load balancer that reaches no other; anybody can ask then",
+        |c, t| c.public_probes = one_of(t, "true", "false")?
+    ),
+    setting!(
         "admin.listen",
         "127.0.0.1:8081",
         "address",

@@ -161,6 +161,9 @@ fn operation(route: &Route, public_url: Option<&str>) -> Value {
         "description": match route.required_role {
             RequiredRole::Operator(role) => format!("For the role `{}` or above.", role.as_str()),
             RequiredRole::Buyer => "For the buyer of the token, where the server has keys for tokens.".into(),
+            RequiredRole::None if route.is_probe() => {
+                "For all clients; no token is needed. With the setting `public.probes` it is on the public listener, too.".into()
+            }
             RequiredRole::None => "For all clients; no token is needed.".into(),
         },
         "tags": [tag],

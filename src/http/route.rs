@@ -176,6 +176,12 @@ impl Route {
         Route::new(Listener::Admin, RequiredRole::None, Method::GET, path, operation, summary)
     }
 
+    /// Returns true if it needs no token on the admin listener: a probe, which can be on the public listener too.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.listener == Listener::Admin && self.required_role == RequiredRole::None
+    }
+
     pub(super) const fn orders_drop(mut self) -> Route {
         self.orders_drop = true;
         self

@@ -27,8 +27,21 @@ impl Router {
     /// If two routes of the table contradict each other: at the start, before anything is served.
     #[must_use]
     pub fn new(table: &'static [&'static Route], listener: Listener) -> Router {
+        Router::of(table, |route| route.listener == listener)
+    }
+
+    /// Makes the router of a listener that has the probes, whether they are its own or not.
+    ///
+    /// # Panics
+    /// As [`Router::new`].
+    #[must_use]
+    pub fn with_probes(table: &'static [&'static Route], listener: Listener) -> Router {
+        Router::of(table, |route| route.listener == listener || route.is_probe())
+    }
+
+    fn of(table: &'static [&'static Route], has: impl Fn(&Route) -> bool) -> Router {
         let mut by_path: std::collections::BTreeMap<&str, Vec<usize>> = std::collections::BTreeMap::new();
-        for (index, route) in table.iter().enumerate().filter(|(_, route)| route.listener == listener) {
+        for (index, route) in table.iter().enumerate().filter(|(_, route)| has(route)) {
             by_path.entry(route.path).or_default().push(index);
         }
         let mut paths = matchit::Router::new();

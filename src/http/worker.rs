@@ -148,7 +148,10 @@ impl Worker {
         let hot = DropResponseCache::new(server.config.hot_bodies_max);
         let hot_auctions = AuctionResponseCache::new(server.config.hot_bodies_max);
         let pages = RefCell::new(PageCache::new(server.config.hot_pages_max));
-        let router = Router::new(server.routes, listener);
+        let router = match listener {
+            Listener::Public if server.config.public_probes => Router::with_probes(server.routes, listener),
+            Listener::Public | Listener::Admin => Router::new(server.routes, listener),
+        };
         let largest = accepted_amounts::largest(server.config.payments.provider);
         let shard = writer.published.shard();
         let node_headers =
