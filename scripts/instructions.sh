@@ -14,6 +14,7 @@ cd "$(dirname "$0")/.."
 
 tolerance=5 tolerance_of_other_compiler=20 # percent
 few=20                                     # instructions that are tolerated at any percentage
+door_most=3                                # percent of the rest of a hot read that the door may take
 table=benches/instructions.toml
 case ${1:-} in '' | --accept) ;; *)
     echo "usage: scripts/instructions.sh [--accept]" >&2
@@ -36,8 +37,15 @@ trap 'rm -rf "$scratch"' EXIT
 export OPENSSL_ia32cap=0:0
 
 callgrind() { # an option of callgrind, arguments of the bench
+    run_callgrind "$1" "$program" "${@:2}"
+}
+callgrind_door() { # arguments of the bench
+    run_callgrind '--toggle-collect=*Admission::client_over' '--toggle-collect=*access::charge' \
+        '--toggle-collect=*Door>::note_read' "$program" "$@"
+}
+run_callgrind() { # options of callgrind, program, its arguments
     rm -f "$scratch"/out*
-    valgrind --quiet --tool=callgrind --callgrind-out-file="$scratch/out" "$1" "$program" "${@:2}" \
+    valgrind --quiet --tool=callgrind --callgrind-out-file="$scratch/out" "$@" \
         >/dev/null 2>"$scratch/errors" || {
         cat "$scratch/errors" >&2
         exit 1
@@ -61,6 +69,13 @@ per_operation() { # case, operations
         of_threads >"$scratch/once"
         callgrind --separate-threads=yes "$1" "$(($2 * 2))"
         twice=$(of_threads | join "$scratch/once" - | awk '{ if ($3 - $2 > most) most = $3 - $2 } END { print most }')
+        ;;
+    door-*)
+        # Counts what runs within the functions of the door that a read calls.
+        callgrind_door "$1" "$2"
+        once=$(total "$scratch/out")
+        callgrind_door "$1" "$(($2 * 2))"
+        twice=$(total "$scratch/out")
         ;;
     *)
         callgrind '--toggle-collect=*instructions*counted*' "$1" "$2"
@@ -91,6 +106,16 @@ while read -r name count; do
         grown=1
     fi
 done < <("$program" --list)
+
+read_of() { sed -n "s/^$1 = //p" "$scratch/table"; }
+awk -v door="$(read_of door-of-a-hot-read)" -v whole="$(read_of http-get-a-hot-drop-with-limits)" -v most="$door_most" 'BEGIN {
+    percent = 100 * door / (whole - door)
+    printf "the door adds %.1f %% to a hot read; at most %s %% are allowed\n", percent, most
+    exit door == 0 || percent > most
+}' || {
+    echo "DOOR: it takes more of a hot read than it may, or its functions were not found by their names" >&2
+    exit 1
+}
 
 if [ "${1:-}" = --accept ]; then
     {
