@@ -1,5 +1,5 @@
-//! What a connection remembers of the door's work, so that each of its reads does not do it again: the client that its peer is,
-//! and the charge of a read without a token.
+//! The memory of a connection: the client that its peer is, and the charge of a read without a token. So the reads of a connection
+//! do not work these out again.
 
 use std::cell::Cell;
 use std::time::Instant;
