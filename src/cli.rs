@@ -1,11 +1,16 @@
 //! The command line: arguments and output, one file per subcommand.
 
+pub mod auction;
+pub mod buyer;
 pub mod cluster;
 pub mod completions;
+pub mod drop;
+pub mod endpoint;
 pub mod health;
 pub mod man;
 pub mod migrate;
 pub mod openapi;
+pub mod order;
 pub mod preflight;
 pub mod recover;
 pub mod replay;
@@ -16,6 +21,7 @@ mod signals;
 pub mod token;
 pub mod top;
 pub mod undo;
+pub mod verbs;
 pub mod verify;
 pub mod wire;
 
@@ -53,6 +59,16 @@ pub enum CliCommand {
     Replay(replay::ReplayArgs),
     /// Send commands typed as text over the wire protocol
     Wire(wire::WireArgs),
+    /// Create, list, show, pause, resume, close and clone drops, and change their stock
+    Drop(drop::DropArgs),
+    /// List, show, search and refund orders, and settle refunds
+    Order(order::OrderArgs),
+    /// Create, list and cancel auctions
+    Auction(auction::AuctionArgs),
+    /// Create and list webhook endpoints, list failed deliveries, deliver again
+    Endpoint(endpoint::EndpointArgs),
+    /// Read, set and remove the tiers of buyers
+    Buyer(buyer::BuyerArgs),
     /// Undo the last orders of a drop: list them, then cancel and refund them
     #[command(name = "remedy", visible_alias = "undo-orders")]
     Undo(undo::UndoArgs),
@@ -111,6 +127,11 @@ fn run_command(command: CliCommand) -> Result<(), Exit> {
         CliCommand::Verify(args) => verify::run(&args),
         CliCommand::Replay(args) => replay::run(&args),
         CliCommand::Wire(args) => wire::run(&args),
+        CliCommand::Drop(args) => drop::run(&args),
+        CliCommand::Order(args) => order::run(&args),
+        CliCommand::Auction(args) => auction::run(&args),
+        CliCommand::Endpoint(args) => endpoint::run(&args),
+        CliCommand::Buyer(args) => buyer::run(&args),
         CliCommand::Undo(args) => undo::run(&args),
         CliCommand::Preflight(args) => preflight::run(&args),
         CliCommand::Top(args) => top::run(&args),
@@ -175,33 +196,24 @@ mod tests {
 
     #[test]
     fn every_help_has_an_example() {
-        for command in [
-            "",
-            "serve ",
-            "rush ",
-            "verify ",
-            "replay ",
-            "recover ",
-            "remedy ",
-            "migrate ",
-            "openapi ",
-            "wire ",
-            "preflight ",
-            "top ",
-            "health ",
-            "token ",
-            "token create ",
-            "token list ",
-            "token revoke ",
-            "cluster ",
-            "cluster init ",
-            "cluster status ",
-            "cluster key ",
-            "route ",
-        ] {
+        let mut program = Arguments::command();
+        program.build();
+        let mut commands = vec![String::new()];
+        names_below(&program, "", &mut commands);
+        assert!(commands.iter().any(|command| command == "buyer tier set "), "{commands:?}");
+        for command in commands.iter().filter(|command| !command.contains("help ")) {
             let line = format!("{command}--help");
             let help = error_of(&line).to_string();
             assert!(help.contains("Examples:\n  firstcome "), "{line}: {help}");
+        }
+    }
+
+    /// The names of all subcommands, each with a space behind it.
+    fn names_below(command: &clap::Command, before: &str, names: &mut Vec<String>) {
+        for inner in command.get_subcommands() {
+            let name = format!("{before}{} ", inner.get_name());
+            names_below(inner, &name, names);
+            names.push(name);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::verbs::arguments::parse_time;
 use crate::admission::operators::file::{
     ChangeError, LOCK_FILE, TOKENS_FILE, change, had_tokens, list_as_json, make_room, read,
 };
@@ -102,21 +103,6 @@ struct DataDirectory {
 fn parse_name(text: &str) -> Result<String, String> {
     let allowed = || format!("1 to {NAME_CHARS_MAX} letters, digits or characters of .-_@");
     if is_name(text) { Ok(text.into()) } else { Err(allowed()) }
-}
-
-fn parse_time(text: &str) -> Result<Duration, String> {
-    const ALLOWED: &str = "a whole number and a unit, such as 90m, 12h, 30d or 4w";
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let seconds: u64 = match text.strip_prefix(digits) {
-        Some("s") => 1,
-        Some("m") => 60,
-        Some("h") => 60 * 60,
-        Some("d") => 24 * 60 * 60,
-        Some("w") => 7 * 24 * 60 * 60,
-        Some(_) | None => return Err(ALLOWED.into()),
-    };
-    let number: u64 = digits.parse().map_err(|_| ALLOWED)?;
-    number.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or(ALLOWED.into())
 }
 
 fn usage(error: ConfigError) -> Exit {

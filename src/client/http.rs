@@ -182,6 +182,21 @@ impl HttpClient {
         String::from_utf8(response.reply.body.to_vec()).map_err(|_| RequestError::Invalid("not UTF-8".into()))
     }
 
+    /// Sends a request with a body as JSON, and returns the response whatever its status is.
+    ///
+    /// # Errors
+    /// No response, or one of more than 8 MiB.
+    pub async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        idempotency_key: Option<&str>,
+    ) -> Result<OutboundResponse, RequestError> {
+        let options = RequestOptions { body, idempotency_key, ..RequestOptions::default() };
+        Ok(self.respond(method, path, options).await?.reply)
+    }
+
     /// Opens a body of any length. The server may take `head_max` until it begins.
     ///
     /// # Errors
@@ -217,6 +232,20 @@ impl HttpClient {
         path: &str,
         options: RequestOptions<'_>,
     ) -> Result<TimedResponse, RequestError> {
+        let response = self.respond(method, path, options).await?;
+        match response.reply.status.as_u16() {
+            200 | 201 => Ok(response),
+            status => Err(RequestError::Status(status, problem_of(&response.reply.body))),
+        }
+    }
+
+    /// Sends a request and returns a response of any status.
+    async fn respond(
+        &self,
+        method: Method,
+        path: &str,
+        options: RequestOptions<'_>,
+    ) -> Result<TimedResponse, RequestError> {
         let target = self.target(path)?;
         let mut headers = HeaderMap::new();
         if let Some(token) = &self.token {
@@ -240,10 +269,7 @@ impl HttpClient {
         if reply.body.len() >= BODY_BYTES_MAX {
             return Err(RequestError::Invalid(format!("more than {BODY_BYTES_MAX} bytes")));
         }
-        match reply.status.as_u16() {
-            200 | 201 => Ok(TimedResponse { reply, elapsed }),
-            status => Err(RequestError::Status(status, problem_of(&reply.body))),
-        }
+        Ok(TimedResponse { reply, elapsed })
     }
 
     /// Makes the exit of a command that needs the response: 69, with what to do.

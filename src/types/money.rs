@@ -1,13 +1,11 @@
-//! Formats amounts of money for people.
+//! Formats and reads amounts of money for people.
 
 use super::{Amount, Currency};
 
 /// Returns an amount with its currency, in major units: `149.00 EUR`, `14900 JPY`.
 #[must_use]
 pub fn shown(amount: Amount, currency: Currency) -> String {
-    let known = iso_currency::Currency::from_code(currency.as_str());
-    // Nearly all currencies have two digits; the few without a defined number (gold, testing) are shown with two.
-    let digits = known.and_then(|known| known.exponent()).map_or(2, usize::from);
+    let digits = digits_of(currency);
     let mut text = format!("{:0>width$}", amount.get(), width = digits.saturating_add(1));
     if digits > 0 {
         text.insert(text.len().saturating_sub(digits), '.');
@@ -15,9 +13,71 @@ pub fn shown(amount: Amount, currency: Currency) -> String {
     format!("{text} {}", currency.as_str())
 }
 
+/// Returns the number of digits after the point. Nearly all currencies have two; the few without a defined number (gold,
+/// testing) are shown with two.
+fn digits_of(currency: Currency) -> usize {
+    let known = iso_currency::Currency::from_code(currency.as_str());
+    known.and_then(|known| known.exponent()).map_or(2, usize::from)
+}
+
+/// Reads an amount in major units of a currency, such as `49.90`; an amount with more digits than the currency has is an
+/// error, never rounded.
+///
+/// # Errors
+/// A description of the allowed texts.
+pub fn parse(text: &str, currency: Currency) -> Result<Amount, String> {
+    let digits = digits_of(currency);
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let has_digits_only = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_written_well = !whole.is_empty() && has_digits_only(whole) && has_digits_only(fraction);
+    let minor = format!("{whole}{fraction:0<digits$}").parse().ok().and_then(Amount::new);
+    let is_exact = fraction.len() <= digits && !text.ends_with('.');
+    minor.filter(|_| is_written_well && is_exact).ok_or_else(|| {
+        let example = if digits == 0 { "49".into() } else { format!("49.{:0<digits$}", 9) };
+        format!(
+            "must be an amount in {} such as {example}, with at most {digits} digits after the point",
+            currency.as_str()
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_are_read_in_major_units_and_never_rounded() {
+        let read = |text, code| parse(text, Currency::new(code).expect("a currency")).map(Amount::get).ok();
+        for (text, code, minor) in [
+            ("49.90", "EUR", 4990),
+            ("49.9", "EUR", 4990),
+            ("49", "EUR", 4900),
+            ("0", "EUR", 0),
+            ("0.05", "EUR", 5),
+            ("49900", "JPY", 49_900),
+            ("1.5", "BHD", 1500),
+            ("90071992547409.91", "EUR", crate::types::JSON_INTEGER_MAX),
+        ] {
+            assert_eq!(read(text, code), Some(minor), "{text} {code}");
+        }
+        for (text, code) in [
+            ("", "EUR"),
+            (".", "EUR"),
+            (".5", "EUR"),
+            ("5.", "EUR"),
+            ("49,90", "EUR"),
+            ("49.999", "EUR"),
+            ("-1", "EUR"),
+            ("+1", "EUR"),
+            ("1 000", "EUR"),
+            ("1e3", "EUR"),
+            ("49.5", "JPY"),
+            ("90071992547409.92", "EUR"),
+            ("99999999999999999999", "EUR"),
+        ] {
+            assert_eq!(read(text, code), None, "{text} {code}");
+        }
+    }
 
     #[test]
     fn amounts_have_the_digits_of_their_currency() {
