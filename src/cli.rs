@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod completions;
 pub mod drop;
 pub mod endpoint;
+pub mod explain;
 pub mod health;
 pub mod man;
 pub mod migrate;
@@ -63,6 +64,8 @@ pub enum CliCommand {
     Drop(drop::DropArgs),
     /// List, show, search and refund orders, and settle refunds
     Order(order::OrderArgs),
+    /// Explain what happened to an order or a buyer, or why a request was refused
+    Explain(explain::ExplainArgs),
     /// Create, list and cancel auctions
     Auction(auction::AuctionArgs),
     /// Create and list webhook endpoints, list failed deliveries, deliver again
@@ -129,6 +132,7 @@ fn run_command(command: CliCommand) -> Result<(), Exit> {
         CliCommand::Wire(args) => wire::run(&args),
         CliCommand::Drop(args) => drop::run(&args),
         CliCommand::Order(args) => order::run(&args),
+        CliCommand::Explain(args) => explain::run(&args),
         CliCommand::Auction(args) => auction::run(&args),
         CliCommand::Endpoint(args) => endpoint::run(&args),
         CliCommand::Buyer(args) => buyer::run(&args),

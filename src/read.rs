@@ -9,6 +9,7 @@ pub mod auditor;
 pub mod buyers;
 pub mod connection;
 mod drop_starts;
+pub mod history;
 pub mod lists;
 pub mod metrics_sample;
 pub mod outbox;

@@ -5,6 +5,7 @@ pub mod buyers;
 pub mod challenges;
 mod encoding;
 pub mod endpoints;
+pub mod history;
 pub mod payments;
 pub mod queries;
 pub mod requests;
@@ -22,6 +23,7 @@ pub use encoding::CreatedBody;
 pub use endpoints::{
     EndpointChanges, delivery_body, endpoint_body, parse_endpoint_changes, parse_new_endpoint, parse_resend,
 };
+pub use history::history_body;
 pub use payments::payment_body;
 pub use requests::*;
 pub use responses::*;

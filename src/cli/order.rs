@@ -97,7 +97,7 @@ enum OrderVerb {
     Settle(SettleArgs),
 }
 
-const MISSING: &str = "there is no such order; `firstcome order search` finds it by contact";
+pub(super) const MISSING: &str = "there is no such order; `firstcome order search` finds it by contact";
 
 const IN_A_LIST: &[TableColumn] = &[
     text("code"),
@@ -212,7 +212,7 @@ fn code_of_text(text: &str) -> Result<String, Exit> {
 }
 
 /// Reads the order that a code or an id names. The admin listener finds orders by their codes.
-async fn find(session: &OperatorSession<'_>, named: &str) -> Result<Value, Exit> {
+pub(super) async fn find(session: &OperatorSession<'_>, named: &str) -> Result<Value, Exit> {
     let code = code_of_text(named)?;
     let call = VerbCall { subject: &code, body: Some(json!({ "code": code })), ..VerbCall::default() };
     let mut found = session.send(&FIND, &call).await?;
@@ -225,7 +225,7 @@ async fn find(session: &OperatorSession<'_>, named: &str) -> Result<Value, Exit>
 }
 
 /// Returns the id in the document of an order.
-fn id_of(order: &Value) -> &str {
+pub(super) fn id_of(order: &Value) -> &str {
     order["id"].as_str().unwrap_or("")
 }
 

@@ -67,6 +67,11 @@ pub struct PageArgs {
     after: u64,
 }
 
+impl PageArgs {
+    /// The longest list.
+    pub const ALL: PageArgs = PageArgs { limit: 100_000, after: 0 };
+}
+
 /// The key that makes a repeat harmless.
 #[derive(Args, Debug)]
 pub struct KeyArgs {
@@ -147,6 +152,12 @@ impl<'a> OperatorSession<'a> {
         self.args.json
     }
 
+    /// Returns the client of the admin listener.
+    #[must_use]
+    pub const fn admin(&self) -> &HttpClient {
+        &self.admin
+    }
+
     /// Sends the request of a verb and returns the document of the answer; null if it has none.
     ///
     /// # Errors
@@ -216,7 +227,11 @@ impl<'a> OperatorSession<'a> {
         Ok(())
     }
 
-    async fn pages(&self, verb: &Verb, mut call: VerbCall<'_>, page: &PageArgs) -> Result<Value, Exit> {
+    /// Reads a list page by page, up to the limit.
+    ///
+    /// # Errors
+    /// As [`OperatorSession::send`].
+    pub async fn pages(&self, verb: &Verb, mut call: VerbCall<'_>, page: &PageArgs) -> Result<Value, Exit> {
         let filter = std::mem::take(&mut call.query);
         let first = if filter.is_empty() { '?' } else { '&' };
         let (mut items, mut next, mut asked) = (Vec::new(), Some(page.after), 0);

@@ -12,6 +12,7 @@ pub(super) mod health;
 mod identities;
 pub(super) mod metrics;
 pub(super) mod nodes;
+pub(super) mod order_history;
 pub(super) mod order_lists;
 pub(super) mod order_payments;
 pub(super) mod orders;

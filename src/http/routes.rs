@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::handlers::{
     Handler, HandlerResponse, RouteEntry, auctions, audit, buyers, challenges, contacts, drops, endpoints, health,
-    metrics, nodes, order_lists, order_payments, orders, pages, provider_events, streams, undo,
+    metrics, nodes, order_history, order_lists, order_payments, orders, pages, provider_events, streams, undo,
 };
 use super::request::Call;
 pub use super::route::{Listener, RequiredRole, Route};
@@ -20,6 +20,7 @@ const ROWS: &[&[RouteEntry]] = &[
     auctions::ROUTES,
     orders::ROUTES,
     order_payments::ROUTES,
+    order_history::ROUTES,
     contacts::ROUTES,
     order_lists::ROUTES,
     provider_events::ROUTES,

@@ -154,6 +154,8 @@ impl Orders {
         assert_eq!(server.admin("POST", &format!("/v1/orders/{paid}/payments"), &payment).status, 200);
         let listed = server.admin("GET", &format!("/v1/orders/{paid}/payments"), &Value::Null);
         assert_eq!(listed.status, 200, "{}", listed.text);
+        let told = server.admin("GET", &format!("/v1/orders/{paid}/history"), &Value::Null);
+        assert_eq!(told.status, 200, "{}", told.text);
         Orders { reserved: order("reserved"), paid, expired, cancelled }
     }
 }

@@ -36,6 +36,24 @@ pub struct BidsQuery {
     pub limit: u32,
 }
 
+/// `GET /v1/orders/{order_id}/history`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryQuery {
+    /// The `next_after` of the previous page.
+    #[serde(default)]
+    #[schemars(range(max = crate::types::Seq::MAX.get()))]
+    pub after: u64,
+    /// The maximum of events on a page.
+    #[serde(default = "hundred")]
+    #[schemars(range(min = 1, max = 100))]
+    pub limit: u32,
+}
+
+fn hundred() -> u32 {
+    100
+}
+
 /// `GET /v1/auctions/{auction_id}/order`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

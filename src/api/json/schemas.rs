@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{auctions, buyers, challenges, endpoints, payments, requests, responses, scalars, undo};
+use super::{auctions, buyers, challenges, endpoints, history, payments, requests, responses, scalars, undo};
 use crate::types::JSON_INTEGER_MAX;
 
 /// Returns the schema of a page.
@@ -38,6 +38,7 @@ pub fn response_schemas() -> Map<String, Value> {
         generator.subschema_for::<buyers::BuyerTierJson<'_>>(),
     );
     let _challenge = generator.subschema_for::<challenges::ChallengeJson<'_>>();
+    let _history = generator.subschema_for::<history::HistoryEventJson<'_>>();
     let _payments = generator.subschema_for::<payments::PaymentJson<'_>>();
     let _references = (
         generator.subschema_for::<responses::DropJson<'_>>(),
@@ -52,6 +53,7 @@ pub fn response_schemas() -> Map<String, Value> {
     schemas.insert("AuctionPage".into(), page_schema("Auction"));
     schemas.insert("BidPage".into(), page_schema("BidRecord"));
     schemas.insert("PaymentPage".into(), page_schema("PaymentRecord"));
+    schemas.insert("HistoryPage".into(), page_schema("HistoryEvent"));
     schemas
 }
 

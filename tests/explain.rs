@@ -1,0 +1,267 @@
+//! `firstcome explain`: orders, buyers and refusals, by the real program against a real server.
+
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
+mod http;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use http::{Answer, Server, call, serve, serve_with, until};
+use serde_json::{Value, json};
+
+const JSON: &str = "Content-Type: application/json\r\n";
+
+fn explain(server: &Server, arguments: &[&str]) -> Output {
+    let admin = server.0.server.admin_address.to_string();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_firstcome"));
+    program.arg("explain").args(arguments).args(["--admin", &admin]).stdin(Stdio::null()).output().expect("run")
+}
+
+/// The lines of a success.
+fn told(server: &Server, arguments: &[&str]) -> String {
+    let output = explain(server, arguments);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The code and the lines of standard error.
+fn refused(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn create(server: &Server, key: &str, more: &Value) {
+    let mut drop = json!({ "sku": "S", "name": "N", "currency": "EUR", "unit_price": 4990, "total": 4,
+                           "starts_at": "2020-01-01T00:00:00Z", "per_buyer_limit": 3 });
+    for (name, value) in more.as_object().expect("an object") {
+        drop[name] = value.clone();
+    }
+    let headers = format!("{JSON}Idempotency-Key: {key}\r\n");
+    let made = call(server.0.server.admin_address, "POST", "/v1/drops", &headers, &drop.to_string());
+    assert_eq!(made.status, 201, "{}", made.text);
+}
+
+fn place(server: &Server, drop: u32, buyer: &str, quantity: u16, key: &str) -> Answer {
+    let headers = format!("{JSON}Idempotency-Key: {key}\r\n");
+    let body = json!({ "buyer": buyer, "quantity": quantity }).to_string();
+    call(server.0.server.public_address, "POST", &format!("/v1/drops/{drop}/orders"), &headers, &body)
+}
+
+fn order(server: &Server, drop: u32, buyer: &str, quantity: u16, key: &str) -> Value {
+    let made = place(server, drop, buyer, quantity, key);
+    assert_eq!(made.status, 201, "{}", made.text);
+    made.body
+}
+
+fn operate(server: &Server, path: &str, body: &Value) {
+    let answer = server.admin("POST", path, body);
+    assert_eq!(answer.status, 200, "{}", answer.text);
+}
+
+fn text<'a>(document: &'a Value, member: &str) -> &'a str {
+    document[member].as_str().expect("a text")
+}
+
+fn pay(server: &Server, order: &Value, reference: &str) {
+    let (id, amount) = (text(order, "id"), &order["amount"]);
+    let body = json!({ "reference": reference, "amount": amount, "currency": "EUR", "reason": "seen" });
+    operate(server, &format!("/v1/orders/{id}/payments"), &body);
+}
+
+/// Saves the problem of a refusal, as a client does.
+fn save(scratch: &Path, name: &str, refusal: &Answer) -> String {
+    assert!(refusal.status >= 400, "{}", refusal.text);
+    let path = scratch.join(name);
+    std::fs::write(&path, &refusal.text).expect("written");
+    path.to_str().expect("a path").to_owned()
+}
+
+#[test]
+fn an_order_is_told_from_its_reservation_to_its_end() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve_with(scratch.path(), |config| config.payments.sandbox = true);
+    create(&server, "one", &json!({}));
+    create(&server, "short", &json!({ "reservation_seconds": 1 }));
+    let paid = order(&server, 1, "ann", 2, "paid");
+    let contact = json!({ "contact": { "email": "ann@example.org" } }).to_string();
+    let path = format!("/v1/orders/{}/checkout", text(&paid, "id"));
+    assert_eq!(call(server.0.server.public_address, "POST", &path, JSON, &contact).status, 200);
+    let waits = told(&server, &[text(&paid, "code")]);
+    assert!(waits.contains("awaiting payment; its units come back at "), "{waits}");
+    pay(&server, &paid, "BANK-1");
+    let id = text(&paid, "id");
+    operate(&server, &format!("/v1/orders/{id}/refund"), &json!({ "restock_quantity": 2, "reason": "came back" }));
+    let story = told(&server, &[text(&paid, "code")]);
+    for words in [
+        "order FC-",
+        "2 x for 99.80 EUR, buyer ann, ",
+        "the buyer reserved 2 units\n",
+        "the buyer gave a contact, and the order awaits its payment\n",
+        "99.80 EUR came in (manual BANK-1): 2 units sold; reason: seen\n",
+        "99.80 EUR was refunded, and 2 units went on sale again; reason: came back\n",
+    ] {
+        assert!(story.contains(words), "{words}: {story}");
+    }
+    assert_eq!(told(&server, &[id]), story, "by its id as by its code");
+    assert!(!story.contains("ann@example.org") && !story.contains(id), "no contact, and no key to the order: {story}");
+
+    let document: Value = serde_json::from_str(&told(&server, &[id, "--json"])).expect("JSON");
+    let served = server.admin("GET", &format!("/v1/orders/{id}/history"), &json!({})).body;
+    assert_eq!(document["history"], served["data"], "the words of the route are the same");
+    let two = server.admin("GET", &format!("/v1/orders/{id}/history?limit=2"), &json!({})).body;
+    assert_eq!((two["data"].as_array().map(Vec::len), &two["has_more"]), (Some(2), &json!(true)));
+    let rest = server.admin("GET", &format!("/v1/orders/{id}/history?after={}", two["next_after"]), &json!({})).body;
+    let joined: Vec<Value> =
+        [&two, &rest].iter().flat_map(|page| page["data"].as_array().expect("events").clone()).collect();
+    assert_eq!(json!(joined), served["data"]);
+
+    let twice = order(&server, 1, "cat", 1, "twice");
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let page = format!("/pay/{}/sandbox", text(&twice, "id"));
+    assert_eq!(call(server.0.server.public_address, "POST", &page, form, "what=pay_twice&seen=1").status, 303);
+    let story = told(&server, &[text(&twice, "code")]);
+    assert!(story.contains("49.90 EUR came in (sandbox play-") && story.contains("): 1 unit sold\n"), "{story}");
+    assert!(story.contains("is owed back, because the order was paid before\n"), "{story}");
+
+    let given_back = order(&server, 1, "bob", 1, "given-back");
+    let path = format!("/v1/orders/{}/cancel", text(&given_back, "id"));
+    assert_eq!(server.public("POST", &path).status, 200);
+    let story = told(&server, &[text(&given_back, "code")]);
+    assert!(
+        story.contains("buyer bob, cancelled\n") && story.contains("the buyer cancelled the order, and 1 unit"),
+        "{story}"
+    );
+    let expired = order(&server, 2, "bob", 1, "expired");
+    let path = format!("/v1/orders/{}", text(&expired, "id"));
+    until("the order expires", || server.public("GET", &path).body["state"] == "expired");
+    let story = told(&server, &[text(&expired, "code")]);
+    assert!(story.contains("the time to pay ran out, and 1 unit came back"), "{story}");
+}
+
+#[test]
+fn a_buyer_in_a_drop_has_all_their_orders_told() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    create(&server, "one", &json!({}));
+    let (first, second) = (order(&server, 1, "ann", 1, "a"), order(&server, 1, "ann", 1, "b"));
+    let other = order(&server, 1, "bob", 1, "c");
+    let stories = told(&server, &["--buyer", "ann", "--drop", "1"]);
+    assert!(stories.contains(text(&first, "code")) && stories.contains(text(&second, "code")), "{stories}");
+    assert!(!stories.contains(text(&other, "code")), "{stories}");
+    let document: Value =
+        serde_json::from_str(&told(&server, &["--buyer", "bob", "--drop", "1", "--json"])).expect("JSON");
+    assert_eq!(document["data"][0]["order"]["code"], other["code"]);
+    let (code, line) = refused(&explain(&server, &["--buyer", "eve", "--drop", "1"]));
+    assert_eq!((code, line.as_str()), (Some(1), "firstcome: buyer eve has no order in drop 1\n"));
+}
+
+#[test]
+fn each_reason_of_a_refused_order_is_decided_again_on_the_state_it_saw() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    let saved = |name: &str, refusal: &Answer| save(scratch.path(), name, refusal);
+    create(&server, "one", &json!({}));
+    create(&server, "later", &json!({ "starts_at": "2999-01-01T00:00:00Z" }));
+    create(&server, "capped", &json!({ "identity_limits": { "email": 1 } }));
+    let mine = order(&server, 1, "ann", 2, "a");
+    pay(&server, &mine, "BANK-1");
+    let limit = saved("limit", &place(&server, 1, "ann", 2, "b"));
+    order(&server, 1, "bob", 1, "c");
+    let sold_out = saved("sold-out", &place(&server, 1, "cat", 2, "d"));
+    let not_started = saved("not-started", &place(&server, 2, "ann", 1, "e"));
+    operate(&server, "/v1/drops/1/pause", &json!({ "reason": "look" }));
+    let paused = saved("paused", &place(&server, 1, "dan", 1, "f"));
+    operate(&server, "/v1/drops/1/resume", &json!({ "reason": "well" }));
+    let gone = saved(
+        "gone",
+        &server.admin("PATCH", "/v1/drops/1", &json!({ "expected_revision": 1, "reason": "r", "name": "M" })),
+    );
+    operate(&server, "/v1/drops/1/close", &json!({ "reason": "over" }));
+    let ended = saved("ended", &place(&server, 1, "dan", 1, "g"));
+    let capped = |key: &str| {
+        let headers = format!("{JSON}Idempotency-Key: {key}\r\n");
+        let body = json!({ "buyer": key, "quantity": 1, "contact": { "email": "ann@example.org" } }).to_string();
+        call(server.0.server.public_address, "POST", "/v1/drops/3/orders", &headers, &body)
+    };
+    assert_eq!(capped("h").status, 201);
+    let identity = saved("identity", &capped("i"));
+    // Later events change nothing about what was seen then.
+    operate(&server, "/v1/drops/3/stock", &json!({ "delta": 50, "expected_total": 4, "reason": "found" }));
+    let all = |file: &str, drop: &str, buyer: &str, quantity: &str| {
+        told(&server, &["--refusal", file, "--drop", drop, "--buyer", buyer, "--quantity", quantity])
+    };
+    for (story, state) in [
+        (all(&limit, "1", "ann", "2"), "sold 2"),
+        (all(&sold_out, "1", "cat", "2"), "available 1"),
+        (all(&not_started, "2", "ann", "1"), "state scheduled"),
+        (all(&paused, "1", "dan", "1"), "state paused"),
+        (all(&ended, "1", "dan", "1"), "state ended"),
+        (all(&gone, "1", "dan", "1"), "revision 3"),
+    ] {
+        assert!(story.starts_with("refused at ") && story.contains(state), "{state}: {story}");
+        assert!(story.contains("decided again, the same: "), "{story}");
+    }
+    let story = all(&identity, "3", "i", "1");
+    assert!(story.contains("not decided again: the cap was 1"), "{story}");
+    let story = told(&server, &["--refusal", &limit, "--drop", "1"]);
+    assert!(story.contains("not decided again: name the buyer with --buyer"), "{story}");
+
+    let other = explain(&server, &["--refusal", &sold_out, "--drop", "1", "--buyer", "cat", "--quantity", "1"]);
+    let (code, line) = refused(&other);
+    assert!(code == Some(1) && line.contains("the order would have been accepted"), "{line}");
+    let (code, line) =
+        refused(&explain(&server, &["--refusal", &limit, "--drop", "1", "--buyer", "bob", "--quantity", "2"]));
+    assert!(code == Some(1) && line.contains("is not what the audit gives"), "the units of another buyer: {line}");
+    let mut document = vec!["--refusal", &sold_out, "--drop", "1", "--quantity", "2", "--json"];
+    let json: Value = serde_json::from_str(&told(&server, &document)).expect("JSON");
+    assert_eq!((&json["same"], &json["state"]["held"]), (&json!(true), &json!(1)), "{json}");
+    document[1] = "/no/such/file";
+    assert_eq!(refused(&explain(&server, &document)).0, Some(64));
+}
+
+#[test]
+fn a_refused_request_about_an_order_is_decided_again_from_its_history() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    create(&server, "short", &json!({ "reservation_seconds": 1 }));
+    create(&server, "long", &json!({}));
+    let (expired, paid) = (order(&server, 1, "ann", 1, "a"), order(&server, 2, "ann", 1, "b"));
+    pay(&server, &paid, "BANK-1");
+    let path = format!("/v1/orders/{}", text(&expired, "id"));
+    until("the order expires", || server.public("GET", &path).body["state"] == "expired");
+    let contact = json!({ "contact": { "email": "ann@example.org" } }).to_string();
+    let late = call(server.0.server.public_address, "POST", &format!("{path}/checkout"), JSON, &contact);
+    let late = save(scratch.path(), "late", &late);
+    let cancel = server.public("POST", &format!("/v1/orders/{}/cancel", text(&paid, "id")));
+    let cancel = save(scratch.path(), "cancel", &cancel);
+    for (order, file, state) in [(&expired, &late, "expired"), (&paid, &cancel, "paid")] {
+        let story = told(&server, &[text(order, "code"), "--refusal", file]);
+        assert!(story.contains(&format!("decided again, the same: the order was {state}\n")), "{story}");
+    }
+    let (code, line) = refused(&explain(&server, &[text(&paid, "code"), "--refusal", &late]));
+    assert!(code == Some(1) && line.contains("the order was paid"), "{line}");
+}
+
+#[test]
+fn unknown_orders_are_1_and_wrong_arguments_64_all_at_once() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    let (code, line) = refused(&explain(&server, &["FC-C1SM"]));
+    assert!(code == Some(1) && line.lines().count() == 1 && line.contains("there is no such order"), "{line}");
+    let file = scratch.path().join("no.json");
+    std::fs::write(&file, "{}").expect("written");
+    let file = file.to_str().expect("a path");
+    let wrong = ["--refusal", file, "--drop", "x", "--quantity", "0"];
+    let (code, lines) = refused(&explain(&server, &wrong));
+    assert_eq!((code, lines.lines().count()), (Some(64), 3), "{lines}");
+    for arguments in
+        [&[][..], &["--drop", "1"], &["--buyer", "ann"], &["FC-C1SM", "--buyer", "ann", "--drop", "1"], &["FC-C1TM"]]
+    {
+        let (code, lines) = refused(&explain(&server, arguments));
+        assert_eq!((code, lines.lines().count()), (Some(64), 1), "{arguments:?}: {lines}");
+    }
+    let rejected = r#"{"code":"rate-limited","title":"Too many requests","detail":"Nothing was decided."}"#;
+    std::fs::write(file, rejected).expect("written");
+    let story = told(&server, &["--refusal", file, "--drop", "1"]);
+    assert!(story.contains("not decided again: the request was rejected before a decision"), "{story}");
+}
