@@ -53,7 +53,7 @@ enum AuctionVerb {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// List auctions
+    /// List auctions, the oldest first
     #[command(after_help = format!("{LIST_EXAMPLES}\n\n{ALL_VERBS}"))]
     List {
         #[command(flatten)]
@@ -82,7 +82,7 @@ struct AuctionFields {
     /// SKU of the shop
     #[arg(long, value_name = "TEXT")]
     sku: Option<String>,
-    /// Name for buyers
+    /// Name that buyers see
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
     /// ISO 4217 code of the currency, such as EUR

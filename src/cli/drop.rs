@@ -71,7 +71,7 @@ pub struct DropArgs {
 
 #[derive(Subcommand, Debug)]
 enum DropVerb {
-    /// Create a drop
+    /// Create a new drop
     #[command(after_help = format!("{CREATE_EXAMPLES}\n\n{ALL_VERBS}"))]
     Create {
         #[command(flatten)]
@@ -81,7 +81,7 @@ enum DropVerb {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// List drops
+    /// List drops, the oldest first
     #[command(after_help = format!("{LIST_EXAMPLES}\n\n{ALL_VERBS}"))]
     List {
         #[command(flatten)]
@@ -91,7 +91,7 @@ enum DropVerb {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Show a drop
+    /// Show all of a drop
     #[command(after_help = format!("{SHOW_EXAMPLES}\n\n{ALL_VERBS}"))]
     Show {
         /// Number of the drop
@@ -115,10 +115,10 @@ enum DropVerb {
     Stock {
         /// Number of the drop
         drop: String,
-        /// Units to add
+        /// Number of units to add
         #[arg(long, value_name = "N", required_unless_present = "remove", conflicts_with = "remove")]
         add: Option<String>,
-        /// Free units to remove
+        /// Number of free units to remove
         #[arg(long, value_name = "N")]
         remove: Option<String>,
         /// Reason for the audit log

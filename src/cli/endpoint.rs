@@ -61,7 +61,7 @@ enum EndpointVerb {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// List webhook endpoints
+    /// List all webhook endpoints
     #[command(after_help = format!("{LIST_EXAMPLES}\n\n{ALL_VERBS}"))]
     List {
         #[command(flatten)]

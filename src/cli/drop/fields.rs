@@ -11,7 +11,7 @@ pub(super) struct DropFields {
     /// SKU of the shop
     #[arg(long, value_name = "TEXT")]
     sku: Option<String>,
-    /// Name for buyers
+    /// Name that buyers see
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
     /// Price of a unit, such as 49.90
@@ -20,7 +20,7 @@ pub(super) struct DropFields {
     /// ISO 4217 code of the currency, such as EUR
     #[arg(long, value_name = "CODE")]
     currency: Option<String>,
-    /// Number of units
+    /// Number of units on sale
     #[arg(long, value_name = "N")]
     total: Option<String>,
     /// Start of the sale: an RFC 3339 time, `now`, or a time from now such as +10m
@@ -38,10 +38,10 @@ pub(super) struct DropFields {
     /// Time to pay after checkout, such as 15m [default: 15m]
     #[arg(long, value_name = "TIME")]
     payment: Option<String>,
-    /// Description for buyers
+    /// Description that buyers see
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// Picture for buyers
+    /// Picture that buyers see
     #[arg(long, value_name = "URL")]
     image_url: Option<String>,
     /// Units for one e-mail address
