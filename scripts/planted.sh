@@ -53,6 +53,7 @@ RouterRepeatsUnknown   route a_write_of_unknown_outcome_is_sent_again_only_if_a_
 UsedChallengePasses    challenges of_two_orders_with_one_solution_at_once_exactly_one_passes
 FailsOpen              challenges while_the_service_does_not_answer_orders_are_refused_and_the_sale_goes_on
 ScoreNeverDecays       risk a_suspicion_ends_when_its_signals_have_decayed
+MailIdPerAttempt       mail a_mail_whose_outcome_is_unknown_is_sent_again_with_the_same_message_id
 CampusByAddress        risk a_campus_behind_one_address_with_its_own_user_agents_raises_nothing_and_a_farm_with_one_does
 '
 

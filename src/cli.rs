@@ -8,6 +8,7 @@ pub mod drop;
 pub mod endpoint;
 pub mod explain;
 pub mod health;
+pub mod mail;
 pub mod man;
 pub mod migrate;
 pub mod openapi;
@@ -94,6 +95,8 @@ pub enum CliCommand {
     /// Print the OpenAPI document of the HTTP interface
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
+    /// Preview the mails to buyers
+    Mail(mail::MailArgs),
     /// Print the completions of a shell
     Completions(completions::CompletionsArgs),
     /// Print the man page, or write all man pages
@@ -149,6 +152,7 @@ fn run_command(command: CliCommand) -> Result<(), Exit> {
             openapi::run();
             Ok(())
         }
+        CliCommand::Mail(args) => mail::run(&args),
         CliCommand::Completions(args) => completions::run(&args),
         CliCommand::Man(args) => man::run(&args),
     }

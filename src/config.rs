@@ -14,6 +14,7 @@ mod identity;
 mod layers;
 mod limits;
 mod log;
+mod mail;
 mod model;
 mod outbox;
 mod payments;
@@ -37,8 +38,8 @@ use layers::Layers;
 pub use limits::{OPERATOR_CONNECTIONS_MAX, check_descriptors, settle_connections_max, somaxconn, warnings};
 pub use model::{
     AccessLogSettings, AdmissionSettings, AdvertisedAddresses, AuctionSettings, ChallengeSettings, ClusterConfig,
-    Config, ConfigError, ConnectionLimits, Exemptions, KeyFile, MemberTls, OutboxSettings, PaymentSettings, PinCore,
-    PlanSettings, RiskSettings, SuccessRedirect, TlsFiles, TraceSettings, WireLimits,
+    Config, ConfigError, ConnectionLimits, Exemptions, KeyFile, MailSettings, MailTls, MemberTls, OutboxSettings,
+    PaymentSettings, PinCore, PlanSettings, RiskSettings, SuccessRedirect, TlsFiles, TraceSettings, WireLimits,
 };
 pub use setting::Setting;
 pub use settings::all_settings;

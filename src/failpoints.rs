@@ -102,6 +102,8 @@ pub enum Bug {
     ScoreNeverDecays,
     /// Many buyers behind one address raise `shared_client`, whatever their user agents.
     CampusByAddress,
+    /// Each attempt of a mail has a Message-ID of its own.
+    MailIdPerAttempt,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.

@@ -22,6 +22,7 @@ pub mod engine;
 pub mod failpoints;
 pub mod load;
 pub mod log;
+pub mod mail;
 pub mod otlp;
 pub mod outbox;
 pub mod payments;

@@ -6,12 +6,13 @@
 //! deliveries for each endpoint (`delivery_queue`), and has the writer store how far each endpoint has come.
 
 pub mod delivery_queue;
+mod mail_endpoint;
 pub mod message;
 pub mod relay;
 pub mod schedule;
 pub mod setup;
 pub mod signing;
 
-pub use relay::{Relay, RelayDependencies, RelayOptions};
+pub use relay::{MailRelay, Relay, RelayDependencies, RelayOptions};
 pub use schedule::RetrySchedule;
 pub use setup::OutboxSetup;

@@ -11,6 +11,7 @@ pub mod connection;
 mod drop_starts;
 pub mod history;
 pub mod lists;
+pub mod mail;
 pub mod metrics_sample;
 pub mod outbox;
 pub mod page_cache;

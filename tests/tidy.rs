@@ -36,7 +36,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     // A writer is a node of a cluster, if there is one.
     ("writer", &["log", "store", "capture", "engine", "types", "config", "exit", "telemetry", "failpoints"]),
     ("read", &["types", "config", "telemetry", "failpoints", "sqlite"]),
-    ("outbox", &["writer", "read", "egress", "store", "engine", "types", "config", "telemetry", "failpoints"]),
+    // What a mail says, and the conversation with an SMTP server.
+    ("mail", &["sockets", "config", "types"]),
+    ("outbox", &["mail", "writer", "read", "egress", "store", "engine", "types", "config", "telemetry", "failpoints"]),
     ("payments", &["writer", "read", "egress", "store", "engine", "types", "config", "telemetry", "failpoints"]),
     // It has solved challenges verified by others.
     ("admission", &["writer", "egress", "types", "config", "telemetry", "failpoints"]),

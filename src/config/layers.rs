@@ -7,7 +7,7 @@ use std::path::Path;
 use super::model::{ClusterConfig, Config, ConfigError};
 use super::settings::all_settings;
 use super::toml_file::{not_shown, shown, toml_table};
-use super::{admission, challenge, limits, outbox, payments, risk, wire};
+use super::{admission, challenge, limits, mail, outbox, payments, risk, wire};
 
 /// The source of the values that no layer sets.
 pub(super) const DEFAULT: &str = "default";
@@ -169,6 +169,7 @@ impl Layers {
             .chain(risk::relations(config))
             .chain(payments::relations(config))
             .chain(outbox::relations(config))
+            .chain(mail::relations(config))
             .chain(wire::relations(config));
         let broken = relations.filter(|(keys, holds, _)| !holds && !keys.iter().any(|key| self.wrong.contains(key)));
         let broken: Vec<_> = broken.map(|(_, _, sentence)| ConfigError(sentence)).collect();

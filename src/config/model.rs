@@ -39,6 +39,7 @@ pub struct Config {
     pub plan: PlanSettings,
     pub traces: TraceSettings,
     pub outbox: OutboxSettings,
+    pub mail: MailSettings,
     pub wire_listen: SocketAddr,
     pub wire_tls: Option<TlsFiles>,
     pub wire: WireLimits,
@@ -139,6 +140,7 @@ impl Config {
             plan: PlanSettings::default(),
             traces: TraceSettings::default(),
             outbox: OutboxSettings::default(),
+            mail: MailSettings::default(),
             wire_listen: anywhere,
             wire_tls: None,
             wire: WireLimits::default(),
@@ -351,6 +353,38 @@ impl Default for OutboxSettings {
             success_redirects: Vec::new(),
         }
     }
+}
+
+/// Encryption of the way to the mail server.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum MailTls {
+    /// The connection begins in clear text and is encrypted before anything is said.
+    #[default]
+    Starttls,
+    /// The connection is encrypted from its beginning.
+    Implicit,
+    /// Never encrypted: for a server on this machine.
+    None,
+}
+
+/// The mail server, and what mails look like.
+#[derive(Clone, Debug, Default)]
+pub struct MailSettings {
+    /// The host of the server; empty if no mails are sent.
+    pub host: String,
+    pub port: u16,
+    pub tls: MailTls,
+    pub credentials_file: Option<PathBuf>,
+    pub authorities_file: Option<PathBuf>,
+    pub from: String,
+    pub reply_to: String,
+    pub per_second: u32,
+    pub in_flight_max: usize,
+    pub timeout: Duration,
+    pub age_max: Duration,
+    pub templates: Option<PathBuf>,
+    pub language: String,
+    pub time_zone: String,
 }
 
 /// Limits of one client of the wire protocol. Its connections count together with those of HTTP.

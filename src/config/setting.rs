@@ -42,6 +42,7 @@ impl Setting {
             | "text"
             | "level"
             | "full, interval"
+            | "starttls, implicit, none"
             | "text, json"
             | "suspected, new, verified, premium"
             | "stripe, payos, standard-webhooks, sandbox" => ValueKind::Text,

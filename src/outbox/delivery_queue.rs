@@ -67,6 +67,10 @@ pub enum AttemptResult {
         /// The wait that the endpoint asked for.
         retry_after: Option<Duration>,
     },
+    /// This one is to be tried later; the endpoint works. Mails only.
+    Deferred(AttemptError),
+    /// This one will never be taken: it is given up at once. The endpoint works. Mails only.
+    Rejected(AttemptError),
 }
 
 impl AttemptResult {
@@ -222,7 +226,25 @@ impl DeliveryQueue {
                 }
                 false
             }
-            AttemptResult::Failed { error, retry_after } => self.failed(seq, error, retry_after, now, chance),
+            AttemptResult::Failed { error, retry_after } => {
+                if matches!(error, AttemptError::Status(429 | 502 | 504)) {
+                    // The endpoint is overloaded: half as many requests, and none for as long as it asks.
+                    self.in_flight_limit = (self.in_flight_limit / 2).max(1);
+                    self.breaker.pause(now, retry_after);
+                }
+                let was_open = self.breaker.is_open();
+                self.breaker.failed(now);
+                self.failed(seq, error, retry_after, (now, was_open), chance)
+            }
+            AttemptResult::Deferred(error) => {
+                self.breaker.delivered();
+                self.failed(seq, error, None, (now, false), chance)
+            }
+            AttemptResult::Rejected(error) => {
+                self.breaker.delivered();
+                let attempts = pending.attempts.saturating_add(1);
+                self.give_up(seq, attempts, error)
+            }
         }
     }
 
@@ -231,16 +253,9 @@ impl DeliveryQueue {
         seq: Seq,
         error: AttemptError,
         retry_after: Option<Duration>,
-        now: UnixMillis,
+        (now, was_open): (UnixMillis, bool),
         chance: u32,
     ) -> bool {
-        if matches!(error, AttemptError::Status(429 | 502 | 504)) {
-            // The endpoint is overloaded: half as many requests, and none for as long as it asks.
-            self.in_flight_limit = (self.in_flight_limit / 2).max(1);
-            self.breaker.pause(now, retry_after);
-        }
-        let was_open = self.breaker.is_open();
-        self.breaker.failed(now);
         let Some(pending) = self.pending.get_mut(&seq) else { return false };
         if was_open && pending.has_row && now < pending.next_at {
             // A probe between two attempts of the schedule: nothing to store.
@@ -256,12 +271,14 @@ impl DeliveryQueue {
                 self.mark(seq, DeliveryState::Waiting { attempts, next_at, trouble: error });
                 false
             }
-            None => {
-                self.forget(seq);
-                self.mark(seq, DeliveryState::Dead { attempts, trouble: error });
-                true
-            }
+            None => self.give_up(seq, attempts, error),
         }
+    }
+
+    fn give_up(&mut self, seq: Seq, attempts: u8, error: AttemptError) -> bool {
+        self.forget(seq);
+        self.mark(seq, DeliveryState::Dead { attempts, trouble: error });
+        true
     }
 
     /// Removes a delivery. Returns true if it had a row.

@@ -5,6 +5,7 @@
 //! are sent again.
 
 mod endpoint_worker;
+mod mail_delivery;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,14 +16,15 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 use self::endpoint_worker::{EndpointWorker, FinishedAttempt, SavedCheckpoint};
-use super::RetrySchedule;
+use super::{RetrySchedule, mail_endpoint};
 use crate::config::SuccessRedirect;
 use crate::egress::EgressClient;
 use crate::engine::{Command, EndpointCommand, EndpointPatch, Outcome, PatchEndpoint};
 use crate::failpoints::{self, PausePoint};
+use crate::mail::Mailer;
 use crate::read::Reader;
 use crate::read::outbox as rows;
-use crate::telemetry::{OutboxMeter, PanicMeter, Telemetry};
+use crate::telemetry::{MailMeter, MailOutcome, OutboxMeter, PanicMeter, Telemetry};
 use crate::types::{EndpointState, Seq, UnixMillis, random};
 use crate::writer::{Class, Submission, WriterHandle, WriterReply};
 
@@ -47,6 +49,14 @@ pub struct RelayOptions {
     pub success_redirects: Vec<SuccessRedirect>,
 }
 
+/// The mails that the relay sends.
+#[derive(Clone)]
+pub struct MailRelay {
+    pub mailer: Arc<Mailer>,
+    /// The first part of a payment's link.
+    pub public_url: Arc<str>,
+}
+
 /// The parts of the server that the relay uses.
 #[derive(Clone)]
 pub struct RelayDependencies {
@@ -54,6 +64,8 @@ pub struct RelayDependencies {
     pub reader: Reader,
     pub writer: WriterHandle,
     pub client: EgressClient,
+    /// `None` if the configuration has no mail server.
+    pub mail: Option<MailRelay>,
     pub telemetry: Arc<Telemetry>,
 }
 
@@ -102,7 +114,13 @@ struct RelayLoop {
     file_id: [u8; 16],
     writer: WriterHandle,
     client: EgressClient,
+    mail: Option<MailRelay>,
+    /// The built-in endpoint of mails, if the file has it.
+    mail_endpoint: Option<Seq>,
+    /// Its creation was asked for, in a cluster.
+    mail_endpoint_asked: bool,
     meter: OutboxMeter,
+    mail_meter: MailMeter,
     workers: BTreeMap<Seq, EndpointWorker>,
     /// The endpoints and their revisions from which `workers` was made.
     revisions: Vec<(Seq, u32)>,
@@ -127,6 +145,10 @@ impl RelayLoop {
             file_id,
             writer: parts.writer,
             client: parts.client,
+            mail: parts.mail,
+            mail_endpoint: None,
+            mail_endpoint_asked: false,
+            mail_meter: MailMeter::new(&parts.telemetry),
             meter: OutboxMeter::new(&parts.telemetry),
             workers: BTreeMap::new(),
             revisions: Vec::new(),
@@ -179,6 +201,7 @@ impl RelayLoop {
         if stands_by && !self.stands_by {
             self.workers.clear();
             self.forget_revisions();
+            self.mail_endpoint_asked = false;
             self.meter.show(0, 0, 0, 0);
         }
         self.stands_by = stands_by;
@@ -198,7 +221,7 @@ impl RelayLoop {
         for id in self.workers.keys().copied().collect::<Vec<_>>() {
             let Some(worker) = self.workers.get_mut(&id) else { continue };
             worker.scan_events(&self.reader, published)?;
-            while let Some(seq) = worker.queue.next_due(now) {
+            while let Some(seq) = worker.next_due(now, started) {
                 let call = worker.prepare(&self.reader, &self.file_id, seq, now)?;
                 worker.queue.mark_in_flight(seq);
                 failpoints::pause(PausePoint::BeforeDelivery);
@@ -229,18 +252,36 @@ impl RelayLoop {
                 let known = endpoints.iter().find(|endpoint| endpoint.id == *id);
                 known.is_some_and(|known| known.revision == worker.endpoint.revision) && !worker.queue.needs_reload()
             });
+            self.mail_endpoint = endpoints.iter().find(|endpoint| endpoint.is_mail()).map(|endpoint| endpoint.id);
             for endpoint in endpoints.into_iter().filter(|endpoint| endpoint.state == EndpointState::Enabled) {
-                if !self.workers.contains_key(&endpoint.id) {
+                let mail = self.mail.as_ref().filter(|_| endpoint.is_mail());
+                // A node without a mail server leaves the mails to one that has it.
+                let has_channel = !endpoint.is_mail() || mail.is_some();
+                if has_channel && !self.workers.contains_key(&endpoint.id) {
                     self.generation = self.generation.wrapping_add(1);
+                    let channels = (&self.client, mail);
                     let worker =
-                        EndpointWorker::open(endpoint, &self.reader, &self.options, &self.client, self.generation)?;
+                        EndpointWorker::open(endpoint, &self.reader, &self.options, channels, self.generation)?;
                     self.workers.insert(worker.endpoint.id, worker);
                 }
             }
             self.revisions = revisions;
         }
+        if self.writer.node.is_some() && self.mail.is_some() && self.mail_endpoint.is_none() {
+            self.create_mail_endpoint();
+        }
         self.refreshed_at_seq = Some(newest);
         Ok(())
+    }
+
+    /// Creates the built-in endpoint of mails: in a cluster no start does it, because only the leader writes.
+    fn create_mail_endpoint(&mut self) {
+        if !std::mem::replace(&mut self.mail_endpoint_asked, true)
+            && let Some(submission) = mail_endpoint::create()
+        {
+            // If it is rejected, the next leadership asks again.
+            let _later = self.writer.submit(submission);
+        }
     }
 
     fn on_joined(&mut self, sent: Result<FinishedAttempt, JoinError>) {
@@ -262,12 +303,20 @@ impl RelayLoop {
         let Some(worker) = current(&mut self.workers, sent.endpoint, sent.generation) else { return };
         let now = self.writer.clock.now();
         self.meter.attempt(sent.took, sent.result.is_delivered());
+        if let Some(outcome) = sent.mail {
+            self.mail_meter.count(outcome);
+        }
         let mut chance = [0u8; 4];
         random::fill(&mut chance);
         if worker.queue.record_result(sent.seq, sent.result, now, u32::from_le_bytes(chance)) {
             self.meter.dead();
             let (endpoint, seq) = (sent.endpoint, sent.seq);
-            tracing::warn!(%endpoint, %seq, "webhook delivery given up; resend it when the endpoint works again");
+            if sent.mail.is_some() {
+                self.mail_meter.count(MailOutcome::Dead);
+                tracing::warn!(%endpoint, %seq, result = ?sent.result, "mail given up: see its dead letter");
+            } else {
+                tracing::warn!(%endpoint, %seq, "webhook delivery given up; resend it when the endpoint works again");
+            }
         }
         if sent.gone {
             tracing::warn!(endpoint = %sent.endpoint, "webhook endpoint disabled: it answered 410 Gone");
@@ -333,14 +382,21 @@ impl RelayLoop {
 
     fn update_gauges(&mut self, now: UnixMillis) -> rusqlite::Result<()> {
         let (mut waiting, mut dead, mut breakers_open) = (0u64, 0u64, 0u64);
+        let mut dead_mails = 0;
         for (id, _) in &self.revisions {
             let (more_waiting, more_dead) = self.reader.read(|connection| rows::counts(connection, *id))?;
             waiting = waiting.saturating_add(more_waiting);
-            dead = dead.saturating_add(more_dead);
+            // Addresses that were mistyped make dead letters that no operator can repair: they are counted apart.
+            if self.mail_endpoint == Some(*id) {
+                dead_mails = more_dead;
+            } else {
+                dead = dead.saturating_add(more_dead);
+            }
         }
         for worker in self.workers.values() {
             breakers_open = breakers_open.saturating_add(u64::from(worker.queue.is_breaker_open()));
         }
+        self.mail_meter.show(dead_mails);
         let oldest = self.workers.values().filter_map(|worker| worker.queue.oldest()).min();
         self.meter.show(oldest.map_or(0, |at| now.since(at)), waiting, dead, breakers_open);
         Ok(())

@@ -31,6 +31,17 @@ pub struct EndpointRow {
     pub created_at: UnixMillis,
 }
 
+impl EndpointRow {
+    /// Returns whether it is the built-in endpoint of mails to buyers.
+    #[must_use]
+    pub fn is_mail(&self) -> bool {
+        self.url.reveal() == MAIL_URL
+    }
+}
+
+/// The URL of the built-in endpoint of mails to buyers. No other endpoint can have it: it is not `https:`.
+pub const MAIL_URL: &str = "mail:buyers";
+
 macro_rules! endpoint_where {
     ($rest:literal) => {
         concat!(

@@ -18,7 +18,7 @@ use crate::admission::operators::file;
 use crate::config::{self, AccessLogSettings, ClusterConfig, Config, PinCore, TlsFiles};
 use crate::engine::{COMMAND_NAMES, Command, DropCommand, OUTCOME_NAMES};
 use crate::exit::Exit;
-use crate::outbox::{OutboxSetup, Relay, RelayDependencies};
+use crate::outbox::{OutboxSetup, Relay};
 use crate::payments::WebhookVerifiers;
 use crate::payments::sessions::{self, SessionService};
 use crate::read::{Reader, outbox as outbox_rows};
@@ -183,7 +183,7 @@ pub fn start_viewed(
         .spawn(move || writer.run(on_fault))
         .map_err(|error| Exit::system(format!("the writer's thread could not start: {error}")))?;
     let egress = outbox.client.clone();
-    let relay = relay(outbox, &reader, &handle, &telemetry)?;
+    let relay = relay(outbox, &reader, &handle, &telemetry, &config.public_url)?;
     let on_mismatch = mismatch_hook(handle.clone());
     let (public_url, session_reader) = (config.public_url.clone(), reader.clone());
     let refused = Arc::default();
@@ -420,6 +420,7 @@ fn relay(
     reader: &Reader,
     writer: &WriterHandle,
     telemetry: &Arc<Telemetry>,
+    public_url: &str,
 ) -> Result<Relay, Exit> {
     let endpoints = reader.read(outbox_rows::endpoints);
     let endpoints = endpoints.map_err(|error| read_fault(reader.path(), error))?;
@@ -427,13 +428,7 @@ fn relay(
     if writer.node.is_none() {
         outbox.apply(&endpoints, writer).map_err(Exit::usage)?;
     }
-    let parts = RelayDependencies {
-        options: outbox.options,
-        reader: reader.clone(),
-        writer: writer.clone(),
-        client: outbox.client,
-        telemetry: Arc::clone(telemetry),
-    };
+    let parts = outbox.into_relay(reader.clone(), writer.clone(), Arc::clone(telemetry), public_url);
     Relay::start(parts).map_err(|message| Exit::system(format!("the outbox could not start: {message}")))
 }
 

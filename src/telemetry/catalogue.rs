@@ -126,6 +126,8 @@ catalogue! {
     OUTBOX_WAITING = MetricKind::Gauge, "firstcome_outbox_waiting", "Failed deliveries, and deliveries behind them, that wait for their next attempt.";
     OUTBOX_DEAD = MetricKind::Gauge, "firstcome_outbox_dead_letters", "Dead letters: deliveries given up, waiting for an operator.";
     OUTBOX_BROKEN = MetricKind::Gauge, "firstcome_outbox_breakers_open", "Endpoints with an open circuit breaker: only the oldest delivery is attempted.";
+    MAILS = MetricKind::Counter, "firstcome_mails_total", "Mails to buyers by result: sent, skipped (no address, too old, or no longer true), deferred (the server asked for a later attempt), rejected (it will never take this mail), failed (the server does not work); dead counts mails given up after their last attempt, in addition.";
+    MAIL_DEAD = MetricKind::Gauge, "firstcome_mail_dead_letters", "Mails given up or rejected that were not sent again; the newest 10,000 are kept.";
     TRACES = MetricKind::Counter, "firstcome_traces_total", "Traces by result: told (emitted), or left_out (dropped by the per-second limit).";
     TRACE_SPANS = MetricKind::Counter, "firstcome_trace_spans_total", "Spans for the collector of traces.otlp_url by result: sent, dropped (collector too slow), failed (collector unreachable or refused them).";
     ACCESS_LOG_LINES = MetricKind::Counter, "firstcome_access_log_lines_total", "Lines of the access log by result: written, dropped (the reader of standard output is too slow or gone).";

@@ -13,6 +13,7 @@ use crate::client::metrics::MetricsPage;
 use crate::config::Config;
 use crate::egress::{EgressClient, OutboundRequest, SendError, Target};
 use crate::outbox::OutboxSetup;
+use crate::read::outbox::MAIL_URL;
 use crate::telemetry::catalogue as metric;
 use crate::types::UnixMillis;
 
@@ -218,7 +219,11 @@ pub(super) async fn endpoints(admin: &HttpClient, page: &MetricsPage, config: &C
         // The check of the secrets reports the error.
         Err(_) => return Finding::warn(CHECK, "not called: the settings of the outbox are invalid", "see secrets"),
     };
-    let enabled = list["data"].as_array().into_iter().flatten().filter(|endpoint| endpoint["state"] == "enabled");
+    let enabled = list["data"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|endpoint| endpoint["state"] == "enabled" && endpoint["url"] != MAIL_URL);
     let calls: Vec<_> =
         enabled.take(ENDPOINTS_MAX).map(|endpoint| tokio::spawn(call(client.clone(), endpoint.clone()))).collect();
     let mut responses = Vec::new();

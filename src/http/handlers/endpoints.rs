@@ -138,6 +138,12 @@ pub(super) async fn patch(worker: &Worker, mut call: Call) -> Result<Response<Bo
         parse_endpoint_changes(&call.json(worker.body_bounds()).await?)?;
     let known = find_endpoint(worker, &call)?;
     let url = match url {
+        Some(_) if known.is_mail() => {
+            return Err(Problem::invalid(
+                "/url",
+                "must not be given: mails go to the server that the configuration names",
+            ));
+        }
         Some(url) if *url != *known.url.reveal() => Some(reachable(worker, &url).await?),
         Some(_) | None => None,
     };

@@ -7,9 +7,11 @@ use hyper::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_
 use hyper::{Method, Uri};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::RelayOptions;
+use super::mail_delivery::{self, PreparedMail};
+use super::{MailRelay, RelayOptions};
 use crate::egress::{EgressClient, OutboundRequest, OutboundResponse, SendError, Target};
 use crate::engine::{EndpointCommand, MarkDeliveries};
+use crate::mail::RateLimit;
 use crate::outbox::delivery_queue::{
     AttemptResult, DeliveryQueue, QueuedEvent, SCAN_AHEAD_MAX, StoredDelivery, StoredQueue, WAITING_MAX,
 };
@@ -17,6 +19,7 @@ use crate::outbox::message::{WebhookMessage, message};
 use crate::outbox::signing::signatures;
 use crate::read::Reader;
 use crate::read::outbox::{self as rows, DeliveryFilter, EndpointRow};
+use crate::telemetry::MailOutcome;
 use crate::types::{AttemptError, Seq, UnixMillis};
 use crate::writer::WriterReply;
 use crate::writer::clock::wall_clock;
@@ -30,6 +33,8 @@ pub(super) struct FinishedAttempt {
     /// The endpoint answered 410.
     pub(super) gone: bool,
     pub(super) took: Duration,
+    /// The count of a mail; `None` for a webhook.
+    pub(super) mail: Option<MailOutcome>,
 }
 
 /// The writer's answer to a checkpoint.
@@ -43,8 +48,7 @@ pub(super) struct EndpointWorker {
     pub(super) endpoint: EndpointRow,
     pub(super) queue: DeliveryQueue,
     pub(super) generation: u64,
-    /// `None` if the URL is not allowed (any more).
-    target: Option<Target>,
+    channel: Channel,
     /// The host to which the endpoint redirects when it has succeeded, if it answers so.
     success_redirect: Option<Box<str>>,
     /// The time of the first change since the last checkpoint.
@@ -52,6 +56,24 @@ pub(super) struct EndpointWorker {
     /// The writer has not answered the last checkpoint yet.
     saving: bool,
     in_flight: Vec<AbortHandle>,
+}
+
+/// The way to an endpoint.
+enum Channel {
+    /// `None` if the URL is not allowed (any more).
+    Webhook(Option<Target>),
+    Mail {
+        mail: MailRelay,
+        rate: RateLimit,
+    },
+}
+
+/// A delivery that is ready to be sent.
+pub(super) enum PreparedDelivery {
+    Request(SignedRequest),
+    Mail(PreparedMail),
+    /// The event is no longer in the catalogue.
+    Nothing,
 }
 
 pub(super) struct SignedRequest {
@@ -64,7 +86,7 @@ impl EndpointWorker {
         endpoint: EndpointRow,
         reader: &Reader,
         options: &RelayOptions,
-        client: &EgressClient,
+        (client, mail): (&EgressClient, Option<&MailRelay>),
         generation: u64,
     ) -> rusqlite::Result<EndpointWorker> {
         let limit = u32::try_from(WAITING_MAX).unwrap_or(u32::MAX);
@@ -83,8 +105,9 @@ impl EndpointWorker {
             })
             .collect();
         let stored = StoredQueue { position, waiting, more_rows, ahead };
-        let queue = DeliveryQueue::new(options.schedule.clone(), options.in_flight_max, stored);
-        let target = Target::parse(endpoint.url.reveal(), client.guard()).ok();
+        let in_flight_max = mail.map_or(options.in_flight_max, |mail| mail.mailer.in_flight_max);
+        let queue = DeliveryQueue::new(options.schedule.clone(), in_flight_max, stored);
+        let target = mail.is_none().then(|| Target::parse(endpoint.url.reveal(), client.guard()).ok()).flatten();
         let redirects = target
             .iter()
             .flat_map(|target| options.success_redirects.iter().filter(|redirect| target.is_at(&redirect.endpoint)));
@@ -93,7 +116,13 @@ impl EndpointWorker {
             endpoint,
             queue,
             generation,
-            target,
+            channel: match mail {
+                Some(mail) => {
+                    let rate = RateLimit::new(mail.mailer.per_second, Instant::now());
+                    Channel::Mail { mail: mail.clone(), rate }
+                }
+                None => Channel::Webhook(target),
+            },
             success_redirect,
             dirty_since: None,
             saving: false,
@@ -113,9 +142,39 @@ impl EndpointWorker {
         Ok(())
     }
 
+    /// Returns the next delivery that is due, if its channel may send one more now.
+    pub(super) fn next_due(&mut self, now: UnixMillis, instant: Instant) -> Option<Seq> {
+        let seq = self.queue.next_due(now)?;
+        let may_send = match &mut self.channel {
+            Channel::Webhook(_) => true,
+            Channel::Mail { rate, .. } => rate.take(instant),
+        };
+        may_send.then_some(seq)
+    }
+
+    /// Reads an event and makes a request or a mail of it.
+    pub(super) fn prepare(
+        &self,
+        reader: &Reader,
+        file_id: &[u8; 16],
+        seq: Seq,
+        now: UnixMillis,
+    ) -> rusqlite::Result<PreparedDelivery> {
+        Ok(match &self.channel {
+            Channel::Webhook(_) => match self.sign(reader, file_id, seq, now)? {
+                Some(request) => PreparedDelivery::Request(request),
+                None => PreparedDelivery::Nothing,
+            },
+            Channel::Mail { mail, .. } => {
+                let MailRelay { mailer, public_url } = mail;
+                PreparedDelivery::Mail(mail_delivery::prepare(mailer, public_url, reader, file_id, seq, now)?)
+            }
+        })
+    }
+
     /// Reads and signs an event. Both secrets sign while one replaces the other. The signature is dated by the wall clock,
     /// because the receiver compares it with its own.
-    pub(super) fn prepare(
+    fn sign(
         &self,
         reader: &Reader,
         file_id: &[u8; 16],
@@ -141,31 +200,41 @@ impl EndpointWorker {
         Ok(Some(SignedRequest { headers, body: body.into() }))
     }
 
-    /// Starts a request; its result comes through `attempts`.
+    /// Starts a delivery; its result comes through `attempts`.
     pub(super) fn send(
         &mut self,
         client: &EgressClient,
         seq: Seq,
-        request: Option<SignedRequest>,
+        delivery: PreparedDelivery,
         attempts: &mut JoinSet<FinishedAttempt>,
     ) {
-        let (endpoint, generation, target) = (self.endpoint.id, self.generation, self.target.clone());
-        let (client, redirect) = (client.clone(), self.success_redirect.clone());
+        let (endpoint, generation) = (self.endpoint.id, self.generation);
         self.in_flight.retain(|request| !request.is_finished());
+        let (client, redirect) = (client.clone(), self.success_redirect.clone());
+        let (target, mailer) = match &self.channel {
+            Channel::Webhook(target) => (target.clone(), None),
+            Channel::Mail { mail, .. } => (None, Some(mail.mailer.clone())),
+        };
         self.in_flight.push(attempts.spawn(async move {
             let started = Instant::now();
-            let (result, gone) = match (target, request) {
-                (Some(target), Some(SignedRequest { headers, body })) => {
+            let (result, gone, mail) = match (delivery, target, mailer) {
+                (PreparedDelivery::Request(SignedRequest { headers, body }), Some(target), _) => {
                     let call = OutboundRequest { target: &target, method: Method::POST, headers, body };
                     // A date in the response is compared with the wall clock, too.
-                    attempt_result(client.send(call).await, redirect.as_deref(), wall_clock())
+                    let (result, gone) = attempt_result(client.send(call).await, redirect.as_deref(), wall_clock());
+                    (result, gone, None)
                 }
                 // The configuration no longer allows the endpoint's network.
-                (None, _) => (failed(AttemptError::Forbidden), false),
-                // The event is no longer in the catalogue.
-                (_, None) => (AttemptResult::Delivered, false),
+                (PreparedDelivery::Request(_), None, _) => (failed(AttemptError::Forbidden), false, None),
+                (PreparedDelivery::Mail(mail), _, Some(mailer)) => {
+                    let (result, outcome) = mail_delivery::deliver(&mailer, mail).await;
+                    (result, false, Some(outcome))
+                }
+                (PreparedDelivery::Mail(_), _, None) | (PreparedDelivery::Nothing, _, _) => {
+                    (AttemptResult::Delivered, false, None)
+                }
             };
-            FinishedAttempt { endpoint, generation, seq, result, gone, took: started.elapsed() }
+            FinishedAttempt { endpoint, generation, seq, result, gone, took: started.elapsed(), mail }
         }));
     }
 
