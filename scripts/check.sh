@@ -92,6 +92,7 @@ if [ "$mode" = full ]; then
     stage alerts scripts/alerts.sh
     stage signatures scripts/signatures.sh
     stage challenges scripts/challenges.sh
+    stage limits scripts/limits.sh
     stage contract scripts/contract.sh
     stage clients scripts/clients.sh
     stage browser scripts/browser.sh

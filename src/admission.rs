@@ -105,7 +105,7 @@ impl Admission {
             mistakes.extend(more);
             None
         });
-        let challenges = Challenges::open(config, telemetry).map_err(|more| mistakes.extend(more)).ok();
+        let challenges = Challenges::open(&config.challenge, telemetry).map_err(|more| mistakes.extend(more)).ok();
         let operators = Operators::open(&config.data).map_err(|mistake| mistakes.push(mistake)).ok();
         if let Some(operators) = &operators
             && !config.admin_listen.ip().is_loopback()
@@ -144,11 +144,17 @@ impl Admission {
         self.proxies.contain(peer)
     }
 
-    /// Puts the limits of a changed configuration in force; the number of entries stays.
-    pub fn replace_limits(&self, config: &Config) {
+    /// Puts the limits, bot signals and challenges of a changed configuration in force. The numbers of places stay.
+    ///
+    /// # Errors
+    /// All mistakes of a file that the settings name; then nothing is changed.
+    pub fn replace_rules(&self, config: &Config) -> Result<(), Vec<ConfigError>> {
+        let challenges = self.challenges.read_rules(&config.challenge)?;
+        self.challenges.replace_rules(challenges);
         self.in_flight.set_max(config.in_flight_per_client_max);
         self.door.replace_rules(&config.admission);
         self.door.risk().replace_rules(&config.risk_here());
+        Ok(())
     }
 
     /// Returns the client that the limits count. `forwarded_for` is called for a trusted proxy only.

@@ -32,6 +32,7 @@ mod wire;
 use std::net::SocketAddr;
 use std::path::Path;
 
+pub use admission::{LIMIT_ENTRY_BYTES, READ_FILTER_BYTES, RISK_ENTRY_BYTES, TABLE_BYTES_MAX, USED_CHALLENGE_BYTES};
 pub use cluster::read_key_file;
 pub use example::example;
 use layers::Layers;

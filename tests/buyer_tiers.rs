@@ -104,8 +104,9 @@ fn a_tier_of_an_operator_wins_over_the_risk_score_which_stays_in_sight() {
 #[test]
 fn tiers_survive_a_restart_and_the_audit_tells_them_without_the_buyers_name() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let data = scratch.path().join("data");
-    let mut server = process::Process::start(&data, &[]);
+    let (data, log) = (scratch.path().join("data"), scratch.path().join("log"));
+    let said = std::fs::File::create(&log).expect("made");
+    let mut server = process::Process::start_saying(&data, &[("FIRSTCOME__LOG__LEVEL", "info".into())], said.into());
     let put = |admin, buyer: &str, tier: &str| {
         let body = json!({ "tier": tier, "reason": "a test" }).to_string();
         let path = format!("/v1/buyers/{buyer}/tier");
@@ -115,6 +116,15 @@ fn tiers_survive_a_restart_and_the_audit_tells_them_without_the_buyers_name() {
     assert_eq!(put(server.admin, "caf%C3%A9%2Fbar", "suspected").status, 200);
     assert_eq!(put(server.admin, "gone", "suspected").status, 200);
     assert_eq!(call(server.admin, "DELETE", "/v1/buyers/gone/tier", "Host: localhost\r\n", "").status, 204);
+    http::until("the log names buyers by their digests", || {
+        let said = std::fs::read_to_string(&log).expect("its log");
+        let lines = said.lines().filter(|line| line.contains("operator command"));
+        assert!(!said.contains("ann") && !said.contains("caf"), "{said}");
+        lines
+            .filter(|line| line.contains("buyer_tier") && line.contains("buyer ") && !line.contains("database"))
+            .count()
+            == 4
+    });
     server.kill();
     let mut server = process::Process::start(&data, &[]);
     let get = |buyer: &str| {

@@ -333,7 +333,7 @@ fn a_signal_puts_changed_limits_in_force_and_a_wrong_file_keeps_them() {
         "[admission]\naddress_reads_per_minute = 1\nnew_writes_per_minute = 500\ndefault_tier = \"gold\"\n[risk]\nsuspect_at = 266\n",
     );
     process.signal(Signal::HUP);
-    line("so the limits stay as they are");
+    line("so limits, signals and challenges stay as they are");
     assert_eq!(passes(50), 50, "the old limits stay");
     let said = std::fs::read_to_string(&log).expect("its log");
     let complaint: Vec<&str> = said.lines().filter(|line| line.contains("stay as they are")).collect();

@@ -165,7 +165,7 @@ fn the_order_that_raises_the_score_over_the_threshold_is_decided_as_that_of_a_su
     assert_eq!(from(&server, "192.0.2.2", "GET", "/v1/drops/1", "", "").status, 200);
     let mut changed = Config::defaults();
     changed.risk.suspect_at = 36;
-    server.0.server.admission.replace_limits(&changed);
+    server.0.server.admission.replace_rules(&changed).expect("good");
     assert!(metric(&server, "firstcome_suspected_buyers 0"), "a larger threshold ends suspicions at once");
     let forgiven = order(&server, "192.0.2.4", "bot", 3);
     assert!(forgiven.headers["ratelimit-policy"].contains(r#""buyer-new";q=50;"#), "{:?}", forgiven.headers);

@@ -5,12 +5,14 @@ mod site_verify;
 mod used;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
-use proof_of_work::ProofOfWork;
-use site_verify::SiteVerify;
+use parking_lot::RwLock;
+use proof_of_work::{Difficulty, ProofOfWork};
+use site_verify::{SiteVerify, VerifiedOrders};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{ChallengeSettings, ConfigError};
 use crate::telemetry::{Telemetry, catalogue as metric};
 use crate::types::{
     BuyerText, ChallengeDemand, ChallengeKind, ChallengeReason, Digest, DigestKey, DropId, IssuedChallenge, UnixMillis,
@@ -54,13 +56,22 @@ const EXPIRED: usize = 4;
 const TOO_FAST: usize = 5;
 const UNAVAILABLE: usize = 6;
 
-/// The challenges of one process.
-pub struct Challenges {
-    proof_of_work: ProofOfWork,
-    /// The service of the settings, if they name one.
+/// The settings that the next request sees.
+pub struct ChallengeRules {
+    difficulty: Difficulty,
+    /// The service, if the settings name one.
     site: Option<SiteVerify>,
     widget_url: Box<str>,
     site_key: Box<str>,
+}
+
+/// The challenges of one process.
+pub struct Challenges {
+    proof_of_work: ProofOfWork,
+    /// Held for the time of a copy of the reference.
+    rules: RwLock<Arc<ChallengeRules>>,
+    /// Orders whose tokens were verified, by whatever service.
+    verified: Arc<VerifiedOrders>,
     results: [metrics::Counter; RESULTS.len()],
 }
 
@@ -69,21 +80,39 @@ impl Challenges {
     ///
     /// # Errors
     /// All mistakes at once. Messages never contain the secret.
-    pub fn open(config: &Config, telemetry: &Telemetry) -> Result<Challenges, Vec<ConfigError>> {
-        let settings = &config.challenge;
+    pub fn open(settings: &ChallengeSettings, telemetry: &Telemetry) -> Result<Challenges, Vec<ConfigError>> {
+        let verified = Arc::default();
+        let rules = ChallengeRules::open(settings, &verified)?;
         Ok(Challenges {
-            proof_of_work: ProofOfWork::new(settings),
-            site: SiteVerify::open(settings)?,
-            widget_url: settings.widget_url.as_str().into(),
-            site_key: settings.site_key.as_str().into(),
+            proof_of_work: ProofOfWork::new(settings.used_max),
+            rules: RwLock::new(Arc::new(rules)),
+            verified,
             results: RESULTS.map(|result| telemetry.counter(&metric::CHALLENGES, &[("result", result)])),
         })
+    }
+
+    /// Reads changed settings with their secret, and puts nothing in force.
+    ///
+    /// # Errors
+    /// All mistakes at once. Messages never contain the secret.
+    pub fn read_rules(&self, settings: &ChallengeSettings) -> Result<ChallengeRules, Vec<ConfigError>> {
+        ChallengeRules::open(settings, &self.verified)
+    }
+
+    /// Puts other rules in force for the next request. The number of used challenges stays, and nothing is forgotten: a
+    /// challenge that was made before has its own expiry, and a used one stays used.
+    pub fn replace_rules(&self, rules: ChallengeRules) {
+        *self.rules.write() = Arc::new(rules);
+    }
+
+    fn rules(&self) -> Arc<ChallengeRules> {
+        Arc::clone(&self.rules.read())
     }
 
     /// Returns whether drops can demand challenges of the outside service.
     #[must_use]
     pub fn has_site(&self) -> bool {
-        self.site.is_some()
+        self.rules().site.is_some()
     }
 
     /// Makes a proof of work for orders of a drop, by a buyer if a token names one.
@@ -96,14 +125,17 @@ impl Challenges {
         now: UnixMillis,
     ) -> IssuedChallenge {
         self.results[ISSUED].increment(1);
-        self.proof_of_work.issue(digests, drop_id, buyer, now)
+        self.proof_of_work.issue(&self.rules().difficulty, digests, (drop_id, buyer), now)
     }
 
     /// Returns the demand for a client that must solve a challenge. `base` is the URL of the public listener.
     #[must_use]
     pub fn demand(&self, kind: ChallengeKind, reason: ChallengeReason, base: &str, drop_id: DropId) -> ChallengeDemand {
         let (url, site_key) = match kind {
-            ChallengeKind::External => (self.widget_url.clone(), self.site_key.clone()),
+            ChallengeKind::External => {
+                let rules = self.rules();
+                (rules.widget_url.clone(), rules.site_key.clone())
+            }
             ChallengeKind::None | ChallengeKind::ProofOfWork => {
                 (format!("{base}/v1/drops/{}/challenge", drop_id.get()).into(), Box::default())
             }
@@ -114,18 +146,19 @@ impl Challenges {
     /// Judges the proof of work that comes with an order. A right one is used by this.
     #[must_use]
     pub fn judge(&self, digests: &DigestKey, solution: &[u8], order: &AskedOrder<'_>) -> SolutionVerdict {
-        self.proof_of_work.judge(digests, solution, order)
+        self.proof_of_work.judge(&self.rules().difficulty, digests, solution, order)
     }
 
-    /// Returns whether a service's token was verified for this order before: such a token is never verified again.
+    /// Returns whether a service's token was verified for this order before: such a token is never verified again, not even
+    /// after the settings have changed.
     #[must_use]
     pub fn was_verified(&self, token: &[u8], order: &AskedOrder<'_>, now: Instant) -> bool {
-        self.site.as_ref().is_some_and(|site| site.was_verified(token, order.key, now))
+        self.verified.knows(token, order.key, now)
     }
 
     /// Has the service verify the token that comes with an order.
     pub async fn verify(&self, token: &[u8], order: &AskedOrder<'_>, address: IpAddr) -> SolutionVerdict {
-        match &self.site {
+        match &self.rules().site {
             Some(site) => site.verify(token, order.key, address).await,
             // The drop is older than the settings.
             None => SolutionVerdict::Refused(ChallengeReason::Unavailable),
@@ -151,6 +184,17 @@ impl Challenges {
             },
         };
         self.results[result].increment(1);
+    }
+}
+
+impl ChallengeRules {
+    fn open(settings: &ChallengeSettings, verified: &Arc<VerifiedOrders>) -> Result<ChallengeRules, Vec<ConfigError>> {
+        Ok(ChallengeRules {
+            difficulty: Difficulty::new(settings),
+            site: SiteVerify::open(settings, verified)?,
+            widget_url: settings.widget_url.as_str().into(),
+            site_key: settings.site_key.as_str().into(),
+        })
     }
 }
 

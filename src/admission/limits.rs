@@ -254,17 +254,31 @@ impl Door {
         now: Nanos,
     ) -> Result<Passed, Exceeded> {
         let pair = address.with(buyer);
-        let (Some(once), Some(_)) = (Quota::new(1), rules.quota(Policy::AddressBuyers)) else {
+        let (Some(once), Some(quota)) = (Quota::new(1), rules.quota(Policy::AddressBuyers)) else {
             return self.pass(rules, needs, now);
         };
-        if self.table.is_charged(pair, now) {
-            return self.pass(rules, needs, now);
+        if let Some(until) = self.table.charged_until(pair, now) {
+            let buyers = (address.of(purpose::BUYERS), quota);
+            return self.pass(rules, needs, now).map_err(|refused| self.add_buyers(refused, buyers, until, now));
         }
         needs[3] = Some((Policy::AddressBuyers, Some(address.of(purpose::BUYERS))));
         let passed = self.pass(rules, needs, now)?;
         // Without a place for the pair the buyer counts again with the next request.
         let _counted = self.table.take(pair, once, now);
         Ok(passed)
+    }
+
+    /// Adds the budget of buyers to the refusal of a buyer who counts again before the wait is over, if it has no room: who waits
+    /// as told gets in.
+    #[cold]
+    fn add_buyers(&self, refused: Exceeded, (key, quota): (Key, Quota), until: Nanos, now: Nanos) -> Exceeded {
+        let Exceeded(states) = refused;
+        let longest = states.iter().map(|state| state.wait).max().unwrap_or_default();
+        let is_over = Duration::from_nanos(until.saturating_sub(now)) <= longest;
+        let Some(wait) = self.table.check(key, quota, now).err().filter(|_| is_over) else { return Exceeded(states) };
+        let charge = Charge { policy: Policy::AddressBuyers, key: Some(key), quota, arrival: now };
+        self.refused[Policy::AddressBuyers.index()].increment(1);
+        Exceeded(states.into_iter().chain([exceeded(&charge, wait)]).collect())
     }
 
     /// Charges all policies, if each has room.

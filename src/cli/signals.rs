@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::serve::ServeArgs;
 use crate::admission::Admission;
+use crate::config::ConfigError;
 
 /// The admission of a server, once it serves.
 pub(super) type Serving = OnceLock<Arc<Admission>>;
@@ -34,7 +35,7 @@ impl HarmlessSignals {
                 let name = tokio::select! {
                     _ = self.hangup.recv() => match serving.get() {
                         Some(admission) => {
-                            read_limits_again(&args, admission);
+                            read_rules_again(&args, admission);
                             continue;
                         }
                         None => "SIGHUP",
@@ -51,19 +52,24 @@ impl HarmlessSignals {
     }
 }
 
-/// Puts the limits of the file, the environment and the flags in force, unless they have a mistake.
-fn read_limits_again(args: &ServeArgs, admission: &Admission) {
-    match args.config() {
-        Ok(config) => {
-            admission.replace_limits(&config);
-            tracing::info!(
-                "SIGHUP: the limits of the sections admission and risk are in force as they stand now; all other settings, and \
-                 entries_max of both, take effect at the next start"
-            );
-        }
+/// Puts the sections `admission`, `risk` and `challenge` of the file, the environment and the flags in force, unless any
+/// setting has a mistake.
+fn read_rules_again(args: &ServeArgs, admission: &Admission) {
+    let config = args.config().map_err(|mistakes| mistakes.message.lines().collect::<Vec<_>>().join("; "));
+    let replaced = config.and_then(|config| {
+        let told = |mistakes: Vec<ConfigError>| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        admission.replace_rules(&config).map_err(told)
+    });
+    match replaced {
+        Ok(()) => tracing::info!(
+            "SIGHUP: the sections admission, risk and challenge are in force as they stand now; all other settings, and the \
+             numbers of places (admission.entries_max, risk.entries_max, challenge.used_max), take effect at the next start"
+        ),
         Err(mistakes) => {
-            let mistakes = mistakes.message.lines().collect::<Vec<_>>().join("; ");
-            tracing::error!(mistakes, "SIGHUP: the settings have mistakes, so the limits stay as they are");
+            tracing::error!(
+                mistakes,
+                "SIGHUP: the settings have mistakes, so limits, signals and challenges stay as they are"
+            );
         }
     }
 }

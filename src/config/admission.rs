@@ -6,6 +6,17 @@ use super::setting::{Setting, setting};
 use super::values::{count, list, networks, number};
 use crate::types::{BuyerText, Tier};
 
+/// Bytes that the tables of limits, of bot signals and of used challenges may take together, once they are all used.
+pub const TABLE_BYTES_MAX: usize = 64 << 20;
+/// Bytes of a client whose budget is remembered.
+pub const LIMIT_ENTRY_BYTES: usize = 19;
+/// Bytes of a buyer with signals, and of a pair of an address and a user agent; there are as many places for each.
+pub const RISK_ENTRY_BYTES: usize = 102 + 34;
+/// Bytes of the filter of reads of drops.
+pub const READ_FILTER_BYTES: usize = 4 << 20;
+/// Bytes of a used challenge.
+pub const USED_CHALLENGE_BYTES: usize = 8;
+
 /// Prefix of a buyer among the exemptions.
 const BUYER: &str = "buyer:";
 
@@ -122,12 +133,20 @@ pub(super) const SETTINGS: &[Setting] = &[
         "admission.entries_max",
         "1000000",
         "entries",
-        "clients whose budgets are remembered at once, 19 bytes each (3,500,000: 64 MB), taken when they are needed; a client that has recovered makes room for a newcomer, and no other does",
+        "clients whose budgets are remembered at once, 19 bytes each, taken when they are needed; a client that has recovered makes room for a newcomer, and no other does; with `risk.entries_max` and `challenge.used_max` at most 64 MiB",
         |c, t| c.admission.entries_max = count(t, 1000, 3_500_000)?
     ),
 ];
 
-pub(super) fn relations(config: &Config) -> [Relation; 3] {
+/// Returns the bytes of the tables of limits, bot signals and used challenges, once all places are used.
+fn table_bytes(config: &Config) -> usize {
+    let limits = config.admission.entries_max.saturating_mul(LIMIT_ENTRY_BYTES);
+    let risk = config.risk.entries_max.saturating_mul(RISK_ENTRY_BYTES).saturating_add(READ_FILTER_BYTES);
+    let challenges = config.challenge.used_max.saturating_mul(USED_CHALLENGE_BYTES);
+    limits.saturating_add(risk).saturating_add(challenges)
+}
+
+pub(super) fn relations(config: &Config) -> [Relation; 4] {
     let most = |limit: u32| if limit == 0 { u32::MAX } else { limit };
     let [suspected, new, verified, premium] = config.admission.tier_writes.map(most);
     let ascending = |lower: &'static str, higher: &'static str, holds| {
@@ -141,5 +160,16 @@ pub(super) fn relations(config: &Config) -> [Relation; 3] {
         ascending("admission.suspected_writes_per_minute", "admission.new_writes_per_minute", suspected <= new),
         ascending("admission.new_writes_per_minute", "admission.verified_writes_per_minute", new <= verified),
         ascending("admission.verified_writes_per_minute", "admission.premium_writes_per_minute", verified <= premium),
+        (
+            ["admission.entries_max", "risk.entries_max"],
+            table_bytes(config) <= TABLE_BYTES_MAX,
+            format!(
+                "admission.entries_max ({} of {LIMIT_ENTRY_BYTES} bytes), risk.entries_max ({} of {RISK_ENTRY_BYTES} bytes, and {READ_FILTER_BYTES} for reads) and challenge.used_max ({} of {USED_CHALLENGE_BYTES} bytes) together take {} bytes, and may take at most {TABLE_BYTES_MAX} (64 MiB): lower one of them",
+                config.admission.entries_max,
+                config.risk.entries_max,
+                config.challenge.used_max,
+                table_bytes(config)
+            ),
+        ),
     ]
 }

@@ -44,8 +44,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         "challenge.used_max",
         "1000000",
         "challenges",
-        "used challenges that are remembered at once, 8 bytes each, taken with the first use; one that would be forgotten before it expires is refused instead",
-        |c, t| c.challenge.used_max = count(t, 1000, 16_000_000)?
+        "used challenges that are remembered at once, 8 bytes each, taken with the first use; one that would be forgotten before it expires is refused instead; bounded together with `admission.entries_max`",
+        |c, t| c.challenge.used_max = count(t, 1000, 7_000_000)?
     ),
     setting!(
         "challenge.hashes_per_second_max",
@@ -120,7 +120,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
 ];
 
-pub(super) fn relations(config: &Config) -> [Relation; 5] {
+pub(super) fn relations(config: &Config) -> [Relation; 9] {
     let challenge = &config.challenge;
     let has_url = !challenge.siteverify_url.is_empty();
     let needs_url = |key: &'static str, is_unset: bool| {
@@ -144,7 +144,11 @@ pub(super) fn relations(config: &Config) -> [Relation; 5] {
         ),
         needs_url("challenge.secret_file", challenge.secret_file.is_none()),
         needs_url("challenge.fail_open", !challenge.fail_open),
-        needs_url("challenge.hostnames", challenge.hostnames.is_empty() && challenge.action.is_empty()),
+        needs_url("challenge.hostnames", challenge.hostnames.is_empty()),
+        needs_url("challenge.action", challenge.action.is_empty()),
+        needs_url("challenge.site_key", challenge.site_key.is_empty()),
+        needs_url("challenge.widget_url", challenge.widget_url.is_empty()),
+        needs_url("challenge.send_address", !challenge.send_address),
     ]
 }
 
@@ -164,10 +168,15 @@ mod tests {
             ("challenge.maxnumber", "9"),
             ("challenge.secret_file", "k"),
             ("challenge.fail_open", "true"),
+            ("challenge.hostnames", "shop.example"),
             ("challenge.action", "buy"),
+            ("challenge.site_key", "0x4AAA"),
+            ("challenge.widget_url", "https://shop.example/widget"),
+            ("challenge.send_address", "true"),
         ]);
-        let told = told.expect_err("four contradictions");
-        assert_eq!(told.len(), 4, "{told:#?}");
+        let told = told.expect_err("eight contradictions");
+        assert_eq!(told.len(), 8, "{told:#?}");
+        assert!(told.iter().any(|line| line.starts_with("challenge.action requires challenge.siteverify_url")));
         let url = ("challenge.siteverify_url", "https://challenges.example/siteverify");
         assert!(load(&[url]).expect_err("no secret")[0].contains("challenge.secret_file"));
         let whole = [url, ("challenge.secret_file", "k"), ("challenge.fail_open", "true")];

@@ -47,7 +47,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "risk.entries_max",
         "100000",
         "entries",
-        "buyers whose signals are remembered at once, 102 bytes each, and pairs of an address and a user agent, 34 bytes each, taken when they are needed; 4 MB more for reads of drops",
+        "buyers whose signals are remembered at once, 102 bytes each, and pairs of an address and a user agent, 34 bytes each, taken when they are needed; 4 MiB more for reads of drops; bounded together with `admission.entries_max`",
         |c, t| c.risk.entries_max = count(t, 1000, 300_000)?
     ),
     setting!(

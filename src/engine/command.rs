@@ -117,6 +117,21 @@ pub const COMMAND_NAMES: [&str; names_of(NOUNS.len())] = {
 const FIRST: [usize; NOUNS.len()] = [0, names_of(1), names_of(2), names_of(3), names_of(4), names_of(5), names_of(6)];
 
 impl Command {
+    /// Returns the digest of the buyer whom a command is about.
+    #[must_use]
+    pub fn buyer(&self) -> Option<Digest> {
+        match self {
+            Command::Buyer(command) => Some(command.buyer()),
+            Command::Drop(_)
+            | Command::Order(_)
+            | Command::Payment(_)
+            | Command::Auction(_)
+            | Command::Endpoint(_)
+            | Command::File(_)
+            | Command::Advance => None,
+        }
+    }
+
     /// The position of this command's name in [`COMMAND_NAMES`]; `Advance` is internal and has none.
     #[must_use]
     pub const fn index(&self) -> Option<usize> {

@@ -43,7 +43,7 @@ use crate::engine::{COMMAND_NAMES, Command, Effect, OUTCOME_NAMES, Outcome, Subj
 use crate::read::connection::is_moved;
 use crate::store::PrivateData;
 use crate::telemetry::traces::WriteTimeline;
-use crate::types::Seq;
+use crate::types::{Digest, Seq, hex};
 use crate::writer::{Class, Decided, NotApplied, Submission, SubmitError, WriterReply};
 
 /// The response of a handler that waits.
@@ -110,6 +110,7 @@ pub(super) async fn submit_as(
     private_data: Option<PrivateData>,
 ) -> Result<Decided, Problem> {
     let name = command.index().and_then(|index| COMMAND_NAMES.get(index)).copied().unwrap_or("advance");
+    let about = command.buyer();
     let ticket = worker.writer.submit_from(Submission { command, private_data, class }, worker.mailbox);
     let ticket = ticket.map_err(|submit_error| rejected(worker, submit_error))?;
     let accepted = ticket.accepted();
@@ -121,7 +122,7 @@ pub(super) async fn submit_as(
     match reply {
         Some(WriterReply::Decided(decided)) => {
             if let Some(operator) = caller.operator() {
-                log_operation(operator, name, &decided);
+                log_operation(operator, name, about, &decided);
             }
             Ok(decided)
         }
@@ -152,22 +153,22 @@ pub(super) fn rejected(worker: &Worker, submit_error: SubmitError) -> Problem {
 }
 
 /// Logs an operator's command. Buyers' commands are only counted in the metrics.
-fn log_operation(operator: &Operator, command: &'static str, decided: &Decided) {
+fn log_operation(operator: &Operator, command: &'static str, buyer: Option<Digest>, decided: &Decided) {
     let outcome = OUTCOME_NAMES.get(decided.outcome.index()).copied().unwrap_or("");
     let subject = decided.outcome.subject();
-    let subject = subject.map(subject_text).map(tracing::field::display);
+    let subject = subject.map(|subject| subject_text(subject, buyer)).map(tracing::field::display);
     tracing::info!(operator = %operator.name, command, outcome, subject, "operator command");
 }
 
-/// Returns the text of a subject for the log, such as `drop 2`.
-fn subject_text(subject: Subject) -> String {
+/// Returns the text of a subject for the log, such as `drop 2`. A buyer has the digest that the audit has, and no name.
+fn subject_text(subject: Subject, buyer: Option<Digest>) -> String {
     match subject {
         Subject::Drop(id) => format!("drop {}", id.get()),
         Subject::Order(seq) => format!("order {seq}"),
         Subject::Auction(id) => format!("auction {}", id.get()),
         Subject::Bid(auction, seq) => format!("bid {seq} in auction {}", auction.get()),
         Subject::Endpoint(seq) => format!("endpoint {seq}"),
-        Subject::File => "database".into(),
+        Subject::File => buyer.map_or_else(|| "database".into(), |buyer| format!("buyer {}", hex::encode(&buyer.0))),
     }
 }
 
@@ -255,7 +256,9 @@ mod tests {
     #[test]
     fn the_log_names_subjects_in_words() {
         let id = DropId::new(2).expect("not 0");
-        assert_eq!(subject_text(Subject::Drop(id)), "drop 2");
-        assert_eq!(subject_text(Subject::Order(Seq::ZERO.next())), "order 1");
+        assert_eq!(subject_text(Subject::Drop(id), None), "drop 2");
+        assert_eq!(subject_text(Subject::Order(Seq::ZERO.next()), None), "order 1");
+        assert_eq!(subject_text(Subject::File, None), "database");
+        assert_eq!(subject_text(Subject::File, Some(Digest([0xab; 16]))), format!("buyer {}", "ab".repeat(16)));
     }
 }

@@ -193,6 +193,38 @@ fn the_tier_of_the_token_of_a_hello_limits_orders_and_bids() {
 }
 
 #[test]
+fn a_tier_of_an_operator_wins_over_the_token_of_a_hello_and_no_refusal_closes_the_connection() {
+    let site = site(|config| {
+        config.limits.loopback_is_client = true;
+        config.admission.tier_writes = [1, 2, 3, 4];
+        config.risk.enabled = false;
+    });
+    for (claimed, set, limit) in [("premium", "suspected", 1), ("suspected", "premium", 4)] {
+        let buyer = format!("{claimed}-ann");
+        let claims = json!({ "sub": buyer, "aud": "d", "exp": get_current_timestamp() + 600, "tier": claimed });
+        let token = signed(&claims);
+        let (mut early, mut late) = (site.connect(), site.connect());
+        assert!(matches!(early.ask(hello(&token)), Said::Ok(_)), "{claimed}");
+        let path = format!("/v1/buyers/{buyer}/tier");
+        let answer = site.server.admin("PUT", &path, &json!({ "tier": set, "reason": "a test" }));
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        for number in 0..limit {
+            assert_ne!(early.ask(reserve(number, &buyer)).no(), reason::RATE_LIMITED, "{set}, number {number}");
+        }
+        assert!(matches!(late.ask(hello(&token)), Said::Ok(_)), "{claimed}");
+        for peer in [&mut early, &mut late] {
+            for number in 0..3 {
+                assert_eq!(peer.ask(reserve(limit + number, &buyer)).no(), reason::RATE_LIMITED, "{set}");
+                assert_eq!(peer.ask(ping("on")), pong("on"), "the connection stays");
+            }
+            assert!(matches!(peer.ask(hello(&token)), Said::Ok(_)), "and takes another HELLO");
+        }
+        assert_eq!(site.server.admin("DELETE", &path, &json!({})).status, 204);
+    }
+    site.server.stop();
+}
+
+#[test]
 fn an_address_that_sends_invalid_tokens_in_masses_is_told_so_unseen_and_its_connection_goes_on() {
     let site = site(|config| {
         config.limits.loopback_is_client = true;

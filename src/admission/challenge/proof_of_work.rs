@@ -27,11 +27,15 @@ const ALGORITHM: &str = "SHA-256";
 /// Random bytes of a salt: no client can work ahead.
 const SALT_BYTES: usize = 12;
 
-pub(super) struct ProofOfWork {
+/// The difficulty of the next challenges, and the speed at which a solution is too fast.
+pub(super) struct Difficulty {
     maxnumber: u64,
     minnumber: u64,
     expiry_ms: i64,
     hashes_per_second_max: u64,
+}
+
+pub(super) struct ProofOfWork {
     /// Names this run of the process, in hexadecimal digits.
     process: String,
     issued: AtomicU64,
@@ -84,18 +88,31 @@ fn buyer_mark(digests: &DigestKey, buyer: &BuyerText) -> String {
     digests.check(&[b"challenge", buyer.as_str().as_bytes()])
 }
 
-impl ProofOfWork {
-    pub(super) fn new(settings: &ChallengeSettings) -> ProofOfWork {
-        let mut process = [0u8; 8];
-        random::fill(&mut process);
-        ProofOfWork {
+impl Difficulty {
+    pub(super) fn new(settings: &ChallengeSettings) -> Difficulty {
+        Difficulty {
             maxnumber: settings.maxnumber,
             minnumber: settings.minnumber,
             expiry_ms: i64::try_from(settings.expiry.as_millis()).unwrap_or(i64::MAX),
             hashes_per_second_max: settings.hashes_per_second_max,
+        }
+    }
+
+    fn is_too_fast(&self, payload: &Payload, facts: &SaltFacts<'_>, now: UnixMillis) -> bool {
+        let took = u64::try_from(now.get().saturating_sub(facts.issued_ms)).unwrap_or(0).max(1);
+        let possible = self.hashes_per_second_max.saturating_mul(took);
+        possible > 0 && payload.number.saturating_mul(1000) > possible
+    }
+}
+
+impl ProofOfWork {
+    pub(super) fn new(used_max: usize) -> ProofOfWork {
+        let mut process = [0u8; 8];
+        random::fill(&mut process);
+        ProofOfWork {
             process: hex::encode(&process),
             issued: AtomicU64::new(0),
-            used: UsedChallenges::new(settings.used_max),
+            used: UsedChallenges::new(used_max),
             key: OnceLock::new(),
         }
     }
@@ -107,19 +124,19 @@ impl ProofOfWork {
     /// Makes a challenge for orders of a drop, by a buyer if a token names one.
     pub(super) fn issue(
         &self,
+        difficulty: &Difficulty,
         digests: &DigestKey,
-        drop_id: DropId,
-        buyer: Option<&BuyerText>,
+        (drop_id, buyer): (DropId, Option<&BuyerText>),
         now: UnixMillis,
     ) -> IssuedChallenge {
         let mut bytes = [0u8; SALT_BYTES + 8];
         random::fill(&mut bytes);
         let (salt, number) = bytes.split_at(SALT_BYTES);
         let number = number.first_chunk::<8>().map_or(0, |number| u64::from_be_bytes(*number));
-        let span = self.maxnumber.saturating_sub(self.minnumber).saturating_add(1);
-        let number = self.minnumber.saturating_add(number % span);
+        let span = difficulty.maxnumber.saturating_sub(difficulty.minnumber).saturating_add(1);
+        let number = difficulty.minnumber.saturating_add(number % span);
         // Rounded up: the client has the time of the settings at least.
-        let expires = now.plus_millis(self.expiry_ms).get().saturating_add(999) / 1000;
+        let expires = now.plus_millis(difficulty.expiry_ms).get().saturating_add(999) / 1000;
         let bound = buyer.map(|buyer| format!("&buyer={}", buyer_mark(digests, buyer))).unwrap_or_default();
         let salt = format!(
             "{}?expires={expires}&drop={}{bound}&issued={}&process={}&number={}&",
@@ -131,11 +148,17 @@ impl ProofOfWork {
         );
         let challenge = hash(&salt, number);
         let signature = hex::encode(hmac::sign(self.key(digests), challenge.as_bytes()).as_ref());
-        IssuedChallenge { challenge, salt, signature, maxnumber: self.maxnumber }
+        IssuedChallenge { challenge, salt, signature, maxnumber: difficulty.maxnumber }
     }
 
     /// Judges the solution that comes with an order; a right one is used by this.
-    pub(super) fn judge(&self, digests: &DigestKey, solution: &[u8], order: &AskedOrder<'_>) -> SolutionVerdict {
+    pub(super) fn judge(
+        &self,
+        difficulty: &Difficulty,
+        digests: &DigestKey,
+        solution: &[u8],
+        order: &AskedOrder<'_>,
+    ) -> SolutionVerdict {
         let Some(payload) = decode(solution) else { return SolutionVerdict::Refused(ChallengeReason::Malformed) };
         let Some(facts) = self.facts_of(digests, &payload) else {
             return SolutionVerdict::Refused(ChallengeReason::Wrong);
@@ -157,7 +180,7 @@ impl ProofOfWork {
             });
         }
         match self.used.note(facts.number, order.key) {
-            Use::First => SolutionVerdict::Solved { too_fast: self.is_too_fast(&payload, &facts, order.now) },
+            Use::First => SolutionVerdict::Solved { too_fast: difficulty.is_too_fast(&payload, &facts, order.now) },
             Use::Repeated => SolutionVerdict::Repeated,
             Use::Replayed => SolutionVerdict::Stale(ChallengeReason::Replayed),
             Use::Forgotten => SolutionVerdict::Stale(ChallengeReason::Expired),
@@ -169,12 +192,6 @@ impl ProofOfWork {
         let signature = hex::decode(&payload.signature)?;
         hmac::verify(self.key(digests), payload.challenge.as_bytes(), &signature).ok()?;
         if hash(&payload.salt, payload.number) == payload.challenge { SaltFacts::read(&payload.salt) } else { None }
-    }
-
-    fn is_too_fast(&self, payload: &Payload, facts: &SaltFacts<'_>, now: UnixMillis) -> bool {
-        let took = u64::try_from(now.get().saturating_sub(facts.issued_ms)).unwrap_or(0).max(1);
-        let possible = self.hashes_per_second_max.saturating_mul(took);
-        possible > 0 && payload.number.saturating_mul(1000) > possible
     }
 }
 

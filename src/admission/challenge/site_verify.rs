@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
@@ -42,11 +43,14 @@ pub(super) struct SiteVerify {
     send_address: bool,
     fail_open: bool,
     permits: Semaphore,
-    verified: Mutex<VerifiedOrders>,
+    verified: Arc<VerifiedOrders>,
 }
 
-/// Digests of tokens with their orders' keys, in two generations.
-struct VerifiedOrders {
+/// The orders whose tokens were verified. Changed settings keep them.
+pub(super) struct VerifiedOrders(Mutex<Generations>);
+
+/// Digests of tokens with their orders' keys.
+struct Generations {
     young: HashSet<[u8; 16]>,
     old: HashSet<[u8; 16]>,
     began: Instant,
@@ -64,9 +68,21 @@ struct Answer {
     errors: Vec<String>,
 }
 
+impl Default for VerifiedOrders {
+    fn default() -> VerifiedOrders {
+        VerifiedOrders(Mutex::new(Generations::new()))
+    }
+}
+
 impl VerifiedOrders {
-    fn new() -> VerifiedOrders {
-        VerifiedOrders { young: HashSet::new(), old: HashSet::new(), began: Instant::now() }
+    pub(super) fn knows(&self, token: &[u8], key: &Digest, now: Instant) -> bool {
+        self.0.lock().knows(&mark(token, key), now)
+    }
+}
+
+impl Generations {
+    fn new() -> Generations {
+        Generations { young: HashSet::new(), old: HashSet::new(), began: Instant::now() }
     }
 
     fn keep(&mut self, mark: [u8; 16]) {
@@ -108,7 +124,10 @@ fn mark(token: &[u8], key: &Digest) -> [u8; 16] {
 }
 
 impl SiteVerify {
-    pub(super) fn open(settings: &ChallengeSettings) -> Result<Option<SiteVerify>, Vec<ConfigError>> {
+    pub(super) fn open(
+        settings: &ChallengeSettings,
+        verified: &Arc<VerifiedOrders>,
+    ) -> Result<Option<SiteVerify>, Vec<ConfigError>> {
         let url = &settings.siteverify_url;
         let Some(file) = settings.secret_file.as_deref().filter(|_| !url.is_empty()) else { return Ok(None) };
         let mistake = |reason: String| vec![ConfigError(format!("challenge.siteverify_url: {reason}"))];
@@ -139,12 +158,8 @@ impl SiteVerify {
             send_address: settings.send_address,
             fail_open: settings.fail_open,
             permits: Semaphore::new(settings.in_flight_max),
-            verified: Mutex::new(VerifiedOrders::new()),
+            verified: Arc::clone(verified),
         }))
-    }
-
-    pub(super) fn was_verified(&self, token: &[u8], key: &Digest, now: Instant) -> bool {
-        self.verified.lock().knows(&mark(token, key), now)
     }
 
     pub(super) async fn verify(&self, token: &[u8], key: &Digest, address: IpAddr) -> SolutionVerdict {
@@ -161,7 +176,7 @@ impl SiteVerify {
             }
         };
         if verdict == (SolutionVerdict::Solved { too_fast: false }) {
-            self.verified.lock().keep(mark(token, key));
+            self.verified.0.lock().keep(mark(token, key));
         }
         verdict
     }
@@ -233,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_verified_order_is_known_for_one_generation_at_least_and_two_at_most() {
-        let mut verified = VerifiedOrders::new();
+        let mut verified = Generations::new();
         let began = verified.began;
         verified.keep([1; 16]);
         let mut silent = VerifiedOrders { young: verified.young.clone(), old: HashSet::new(), began };

@@ -137,10 +137,11 @@ impl Table {
         quota.next(bucket.arrival(place).load(Ordering::SeqCst), now).map(|_| ())
     }
 
-    /// Returns whether a client has a place and has not recovered yet.
-    pub(super) fn is_charged(&self, key: Key, now: Nanos) -> bool {
+    /// Returns the time until which a client has not recovered, if it has a place and has not yet.
+    pub(super) fn charged_until(&self, key: Key, now: Nanos) -> Option<Nanos> {
         let bucket = self.bucket(key);
-        bucket.find(key).is_some_and(|place| bucket.arrival(place).load(Ordering::SeqCst) > now)
+        let arrival = bucket.find(key).map(|place| bucket.arrival(place).load(Ordering::SeqCst));
+        arrival.filter(|arrival| *arrival > now)
     }
 
     /// Gives room back to a request that another policy refused. A client in the overflow cell gets nothing back.
@@ -253,6 +254,7 @@ pub(super) fn give_back_cell(cell: &AtomicU64, room: Nanos) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::LIMIT_ENTRY_BYTES;
 
     const SECOND: Nanos = 1_000_000_000;
 
@@ -271,9 +273,10 @@ mod tests {
     #[test]
     fn a_million_entries_take_less_than_64_megabytes_and_an_unused_table_takes_nothing() {
         assert_eq!(size_of::<TableBucket>(), 128);
-        let table = Table::new(3_500_000);
+        let table = Table::new(1_000_000);
         assert_eq!(table.bytes(), 0);
-        assert!(table.buckets_per_shard * SHARDS * size_of::<TableBucket>() <= 64 << 20);
+        let whole = table.buckets_per_shard * SHARDS * size_of::<TableBucket>();
+        assert!(whole <= 1_000_000 * LIMIT_ENTRY_BYTES && LIMIT_ENTRY_BYTES <= 64, "{whole} bytes");
     }
 
     #[test]

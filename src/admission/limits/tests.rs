@@ -1,6 +1,7 @@
-//! Policies by table, and what holds for any sequence of requests.
+//! Policies by table.
 
-use std::collections::BTreeMap;
+mod windows;
+
 use std::time::{Duration, Instant};
 
 use super::super::Caller;
@@ -198,60 +199,6 @@ fn a_loopback_address_that_a_proxy_forwards_is_a_client() {
     let forwarded = d.client(ClientAddress::new("127.0.0.1".parse().expect("an address")), false, false);
     assert_eq!(passed(|| d.write(forwarded, &Caller::Anonymous, now).map(|_| ())).0, 100);
     assert_eq!(passed(|| d.write(at(&d, "127.0.0.1"), &Caller::Anonymous, now).map(|_| ())).0, 10_000);
-}
-
-/// SplitMix64: a sequence of a seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        ((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 1) % bound
-    }
-}
-
-#[test]
-fn nobody_gets_more_than_limit_and_burst_in_a_minute_and_who_waits_as_told_gets_in_at_that_instant() {
-    let began = Instant::now();
-    for seed in 1..=40 {
-        let mut random = Random(seed);
-        let limit = u32::try_from(1 + random.below(40)).expect("small");
-        let d = door(|settings| {
-            settings.address_writes = limit;
-            settings.tier_writes = [limit, limit, limit, limit];
-        });
-        let callers = [Caller::Anonymous, holder("ann", Tier::New), holder("eve", Tier::Suspected)];
-        let mut allowed: BTreeMap<usize, Vec<Duration>> = BTreeMap::new();
-        let mut now = Duration::from_secs(1);
-        for _ in 0..3_000 {
-            let longest = [20, 2_000, 90_000][usize::try_from(random.below(3)).expect("small")];
-            now += Duration::from_millis(random.below(longest));
-            let who = usize::try_from(random.below(3)).expect("small");
-            let client = at(&d, if who == 2 { "192.0.2.2" } else { "192.0.2.1" });
-            match d.write(client, &callers[who], began + now) {
-                Ok(_) => allowed.entry(who).or_default().push(now),
-                Err(Exceeded(states)) if random.below(4) == 0 => {
-                    let wait = states.iter().map(|state| state.wait).max().expect("a policy");
-                    let early = began + now + wait - Duration::from_nanos(1);
-                    assert!(d.write(client, &callers[who], early).is_err(), "seed {seed}: earlier than told");
-                    now += wait;
-                    assert!(d.write(client, &callers[who], began + now).is_ok(), "seed {seed}: {wait:?}");
-                    allowed.entry(who).or_default().push(now);
-                }
-                Err(_) => {}
-            }
-        }
-        for (who, times) in allowed {
-            for (index, begin) in times.iter().enumerate() {
-                let in_window = times[index..].iter().filter(|time| **time - *begin < Duration::from_secs(60)).count();
-                assert!(
-                    in_window <= 2 * usize::try_from(limit).expect("small"),
-                    "seed {seed}, caller {who}: {in_window}"
-                );
-            }
-        }
-    }
 }
 
 #[test]

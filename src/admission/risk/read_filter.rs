@@ -5,11 +5,13 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use crate::config::READ_FILTER_BYTES;
+
 /// Whole hours since the start of the process.
 pub(super) type Hours = u64;
 
-/// 4 MiB, allocated at the first read that counts.
-const BYTES: usize = 1 << 22;
+/// Allocated at the first read that counts.
+const BYTES: usize = READ_FILTER_BYTES;
 /// The hours for which a read counts: a page may lie open for a day.
 const HOURS_MAX: u8 = 24;
 /// Drops are numbers of 32 bits; a bit above them marks orders.

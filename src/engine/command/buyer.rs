@@ -33,6 +33,16 @@ pub struct RemoveTier {
     pub reason: Box<str>,
 }
 
+impl BuyerCommand {
+    /// Returns the digest of the buyer.
+    #[must_use]
+    pub const fn buyer(&self) -> Digest {
+        match self {
+            BuyerCommand::SetTier(SetTier { buyer, .. }) | BuyerCommand::RemoveTier(RemoveTier { buyer, .. }) => *buyer,
+        }
+    }
+}
+
 pub(super) fn decide(decision: &mut Decision<'_>, command: &BuyerCommand) -> Result<Outcome, Refusal> {
     match command {
         BuyerCommand::SetTier(SetTier { buyer, tier, expires_at, reason }) => {

@@ -16,6 +16,7 @@ const START: i64 = 1_790_000_000_000;
 /// A process, its drop and its buyers.
 struct Setting {
     work: ProofOfWork,
+    difficulty: Difficulty,
     digests: DigestKey,
     drop_id: DropId,
     ann: BuyerText,
@@ -28,7 +29,8 @@ fn setting(change: impl FnOnce(&mut ChallengeSettings)) -> Setting {
     change(&mut settings);
     let buyer = |text| BuyerText::new(text).expect("a buyer");
     Setting {
-        work: ProofOfWork::new(&settings),
+        work: ProofOfWork::new(settings.used_max),
+        difficulty: Difficulty::new(&settings),
         digests: DigestKey::new(&[7; 32]),
         drop_id: DropId::new(5).expect("not 0"),
         ann: buyer("ann"),
@@ -38,7 +40,7 @@ fn setting(change: impl FnOnce(&mut ChallengeSettings)) -> Setting {
 
 impl Setting {
     fn issue(&self, buyer: Option<&BuyerText>) -> IssuedChallenge {
-        self.work.issue(&self.digests, self.drop_id, buyer, at(START))
+        self.work.issue(&self.difficulty, &self.digests, (self.drop_id, buyer), at(START))
     }
 
     fn order<'a>(&'a self, buyer: &'a BuyerText, key: &'a Digest, ms: i64) -> AskedOrder<'a> {
@@ -47,7 +49,7 @@ impl Setting {
 
     /// Judges a solution that comes with Ann's order a second after the issue.
     fn judge(&self, solution: &str, key: &Digest) -> SolutionVerdict {
-        self.work.judge(&self.digests, solution.as_bytes(), &self.order(&self.ann, key, START + 1000))
+        self.work.judge(&self.difficulty, &self.digests, solution.as_bytes(), &self.order(&self.ann, key, START + 1000))
     }
 }
 
@@ -75,7 +77,7 @@ fn a_solution_passes_once_and_again_for_the_same_order_only() {
     assert_eq!(setting.judge(&solution, &OTHER_KEY), SolutionVerdict::Stale(ChallengeReason::Replayed));
     assert_eq!(setting.judge(&solution, &KEY), SolutionVerdict::Repeated);
     let late = setting.order(&setting.ann, &KEY, START + 86_400_000);
-    let judged = setting.work.judge(&setting.digests, solution.as_bytes(), &late);
+    let judged = setting.work.judge(&setting.difficulty, &setting.digests, solution.as_bytes(), &late);
     let expired = SolutionVerdict::Stale(ChallengeReason::Expired);
     assert_eq!(judged, expired, "whether a late order is a repeat is the writer's to say");
 }
@@ -97,10 +99,14 @@ fn a_challenge_passes_to_the_millisecond_before_its_expiry() {
     for (ms, verdict) in [(59_999, SOLVED), (60_000, SolutionVerdict::Stale(ChallengeReason::Expired))] {
         let solution = encoded(&solve(&setting.issue(None)));
         let order = setting.order(&setting.ann, &KEY, START + ms);
-        assert_eq!(setting.work.judge(&setting.digests, solution.as_bytes(), &order), verdict, "{ms} ms");
+        assert_eq!(
+            setting.work.judge(&setting.difficulty, &setting.digests, solution.as_bytes(), &order),
+            verdict,
+            "{ms} ms"
+        );
     }
     // The widget reads whole seconds: they are rounded in favour of the client.
-    let salt = setting.work.issue(&setting.digests, setting.drop_id, None, at(START + 1)).salt;
+    let salt = setting.work.issue(&setting.difficulty, &setting.digests, (setting.drop_id, None), at(START + 1)).salt;
     assert!(salt.contains(&format!("?expires={}&", START / 1000 + 61)) && salt.ends_with('&'), "{salt}");
 }
 
@@ -109,14 +115,15 @@ fn a_solution_counts_for_its_drop_and_its_buyer() {
     let setting = setting(|_| {});
     let solution = encoded(&solve(&setting.issue(Some(&setting.ann))));
     let of_bob = setting.order(&setting.bob, &KEY, START + 1000);
-    let judged = |order: &AskedOrder<'_>| setting.work.judge(&setting.digests, solution.as_bytes(), order);
+    let judged =
+        |order: &AskedOrder<'_>| setting.work.judge(&setting.difficulty, &setting.digests, solution.as_bytes(), order);
     assert_eq!(judged(&of_bob), SolutionVerdict::Refused(ChallengeReason::AnotherBuyer));
     let elsewhere =
         AskedOrder { drop_id: DropId::new(6).expect("not 0"), ..setting.order(&setting.ann, &KEY, START + 1000) };
     assert_eq!(judged(&elsewhere), SolutionVerdict::Refused(ChallengeReason::AnotherDrop));
     assert_eq!(setting.judge(&solution, &KEY), SOLVED, "the refused ones have not used it");
     let anybody = encoded(&solve(&setting.issue(None)));
-    assert_eq!(setting.work.judge(&setting.digests, anybody.as_bytes(), &of_bob), SOLVED);
+    assert_eq!(setting.work.judge(&setting.difficulty, &setting.digests, anybody.as_bytes(), &of_bob), SOLVED);
     assert!(!setting.issue(Some(&setting.ann)).salt.contains("ann"), "a salt is shown to proxies and logs");
 }
 
@@ -191,7 +198,12 @@ fn a_solution_faster_than_the_settings_allow_passes_and_is_suspicious() {
     let setting = setting(|settings| settings.hashes_per_second_max = 1000);
     let judged = |ms: i64| {
         let solution = encoded(&solve(&setting.issue(None)));
-        setting.work.judge(&setting.digests, solution.as_bytes(), &setting.order(&setting.ann, &KEY, START + ms))
+        setting.work.judge(
+            &setting.difficulty,
+            &setting.digests,
+            solution.as_bytes(),
+            &setting.order(&setting.ann, &KEY, START + ms),
+        )
     };
     // 100 to 500 numbers at 1,000 a second.
     assert_eq!((judged(99), judged(500)), (SolutionVerdict::Solved { too_fast: true }, SOLVED));
