@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import itertools
 import json
+import socket
 import sys
 import time
 import uuid
@@ -22,6 +23,7 @@ WINDOW_SECONDS = 60
 QUOTAS = {
     "address-reads": 30, "address-writes": 6, "address-buyers": 2, "address-invalid-tokens": 3, "buyer-reads": 5,
     "buyer-suspected": 1, "buyer-new": 2, "buyer-verified": 3, "buyer-premium": 60, "global-reads": 300, "global-writes": 300,
+    "in-flight": 1,
 }
 numbers = itertools.count()
 passed_with, refused_by = set(), set()
@@ -76,9 +78,13 @@ def limits(headers):
     check("both lists have the same policies", list(states), list(policies))
     for name, parameters in policies.items():
         check(f"{name}: a known policy", name in QUOTAS, True)
-        check(f"{name}: parameters of a policy", sorted(parameters), ["q", "w"])
         check(f"{name}: quota", is_integer(parameters["q"], 1, 10**15 - 1) and parameters["q"], QUOTAS[name])
-        check(f"{name}: window", is_integer(parameters["w"], 1, 10**15 - 1) and parameters["w"], WINDOW_SECONDS)
+        if name == "in-flight":
+            check(f"{name}: no window, and a unit of the draft", sorted(parameters), ["q", "qu"])
+            check(f"{name}: unit", (type(parameters["qu"]), parameters["qu"]), (str, "concurrent-requests"))
+        else:
+            check(f"{name}: parameters of a policy", sorted(parameters), ["q", "w"])
+            check(f"{name}: window", is_integer(parameters["w"], 1, 10**15 - 1) and parameters["w"], WINDOW_SECONDS)
         state = states[name]
         check(f"{name}: parameters of a state", sorted(state), ["r", "t"])
         check(f"{name}: remaining {state['r']!r}", is_integer(state["r"], 0, QUOTAS[name]), True)
@@ -146,6 +152,16 @@ forged = (token(f"forged-{number}", "new", b"somebody else's secret, 32 bytes or
 for _ in range(QUOTAS["address-invalid-tokens"]):
     check("a forged token", write(address, next(forged))[0], 401)
 note_refused(write(address, next(forged)), ["address-invalid-tokens"])
+
+# A request whose body does not come is in flight.
+address, held = new_address(), token("held", "new")
+host, port = URL.removeprefix("http://").rsplit(":", 1)
+with socket.create_connection((host, int(port)), timeout=20) as connection:
+    head = ["POST /v1/drops/1/orders HTTP/1.1", "Host: x", f"X-Forwarded-For: {address}", f"Authorization: Bearer {held}",
+            "Idempotency-Key: held", "Content-Type: application/json", "Content-Length: 9", "Expect: 100-continue", "", ""]
+    connection.sendall("\r\n".join(head).encode())
+    check("it is asked for its body", connection.recv(12), b"HTTP/1.1 100")
+    note_refused(write(address, held), ["in-flight"])
 
 # All clients together: each request comes from another address.
 for request, policy in ((read, "global-reads"), (lambda address: write(address, token(address, "new")), "global-writes")):

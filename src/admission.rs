@@ -20,8 +20,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use address::ClientAddress;
-use address::TrustedProxies;
+use address::{ClientAddress, Sender, TrustedProxies};
 use buyers::BuyerTokens;
 use challenge::Challenges;
 use in_flight::{ClientKey, InFlight, InFlightPermit};
@@ -126,11 +125,12 @@ impl Admission {
         };
         match operators.zip(challenges) {
             Some((operators, challenges)) if mistakes.is_empty() => Ok(Admission {
+                door: Door::new(&config.admission, &config.risk_here(), config.limits.loopback_is_client, telemetry)
+                    .with_proven_names(buyers.is_some()),
                 operators: Arc::new(operators),
                 buyers,
                 proxies: TrustedProxies::new(config.trusted_proxies.clone()),
                 in_flight: InFlight::new(config.in_flight_per_client_max),
-                door: Door::new(&config.admission, &config.risk_here(), config.limits.loopback_is_client, telemetry),
                 challenges,
                 counters,
             }),
@@ -166,7 +166,11 @@ impl Admission {
         if !self.proxies.contain(peer) {
             return self.door.client(ClientAddress::new(peer), true, false);
         }
-        let address = self.proxies.client(peer, forwarded_for());
+        let Sender { address, is_unknown } = self.proxies.sender(peer, forwarded_for());
+        if is_unknown {
+            // Neither the proxy itself nor a tool on its machine.
+            return self.door.client(address, false, false);
+        }
         let is_peer = address == ClientAddress::new(peer);
         self.door.client(address, is_peer, self.proxies.contain(address.get()))
     }
@@ -210,13 +214,13 @@ impl Admission {
         peer: IpAddr,
         forwarded_for: impl DoubleEndedIterator<Item = &'headers [u8]>,
     ) -> IpAddr {
-        self.proxies.client(peer, forwarded_for).get()
+        self.proxies.sender(peer, forwarded_for).address.get()
     }
 
     /// Takes a permit for one more request of a client, given back when it is dropped; `None` if this client is not
     /// counted. A buyer with a token is counted by that token, since thousands may share an address; all others are
     /// counted by address. Loopback is not counted, nor is a trusted proxy that calls for itself: it is the shop's own
-    /// back end.
+    /// back end. Nobody is counted whom `admission.exempt` names.
     ///
     /// # Errors
     /// If the client has its maximum in flight.
@@ -229,12 +233,15 @@ impl Admission {
         if self.in_flight.max() == 0 {
             return Ok(None);
         }
+        let Sender { address, is_unknown } = self.proxies.sender(peer, forwarded_for);
+        if self.door.exempts(address, caller) {
+            return Ok(None);
+        }
         let client = match caller.buyer() {
             Some(buyer) => self.in_flight.buyer(buyer),
             None => {
-                let address = self.proxies.client(peer, forwarded_for);
                 let is_local = address.is_loopback() && address == ClientAddress::new(peer);
-                if is_local || self.proxies.contain(address.get()) {
+                if !is_unknown && (is_local || self.proxies.contain(address.get())) {
                     return Ok(None);
                 }
                 ClientKey::Address(address.group())

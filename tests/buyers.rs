@@ -314,6 +314,7 @@ fn one_client_has_so_many_requests_in_flight_and_nobody_becomes_another_by_a_hea
     let scratch = tempfile::tempdir().expect("scratch");
     let mut settings = config(scratch.path());
     settings.in_flight_per_client_max = 2;
+    settings.admission.exempt.networks = vec!["203.0.113.0/24".parse().expect("a network")];
     settings.limits.body_stall_timeout = Duration::from_secs(60);
     settings.limits.body_read_timeout = Duration::from_secs(60);
     settings.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
@@ -336,6 +337,9 @@ fn one_client_has_so_many_requests_in_flight_and_nobody_becomes_another_by_a_hea
     assert_eq!(try_as(&server, "192.0.2.1, 2001:db8::4").status, 429, "what stands left is the client's own word");
     assert_eq!(try_as(&server, "2001:db8:0:1::1").status, 415, "another network has its own places");
     assert_eq!(server.metric("firstcome_turned_away_total{reason=\"in_flight\"} "), 2.0);
+    let office = ["X-Forwarded-For: 203.0.113.1"; 3].map(|more| waiting(&server, more));
+    assert_eq!(try_as(&server, "203.0.113.1").status, 415, "an exempt network is not counted");
+    drop(office);
     let own = call(server.0.server.public_address, "POST", "/v1/drops/1/orders", "", "{}");
     assert_eq!(own.status, 415, "a trusted proxy that calls for itself is not counted");
     drop(held);

@@ -209,6 +209,26 @@ fn a_forged_header_helps_nobody_and_a_flood_of_names_from_one_address_has_one_bu
 }
 
 #[test]
+fn one_address_in_many_shapes_has_one_budget_and_a_header_that_cannot_be_read_has_no_more() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = behind_a_proxy(scratch.path(), |config| config.admission.address_reads = 3);
+    let passed = |shapes: &[&str]| {
+        let read = |shape: &&&str| from(&server, shape, "GET", "/v1/drops", "", "").status == 200;
+        shapes.iter().filter(read).count()
+    };
+    for shapes in [
+        &["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1:99", "[::ffff:192.0.2.1]:9", "6.6.6.6, 192.0.2.1 ", "nonsense,192.0.2.1"],
+        &["2001:db8::1", "2001:DB8::2", "[2001:db8::3]:443", "2001:db8:0:0:ffff::", "::1, 2001:db8::4", "[2001:db8::5]"],
+        &["fe80::1%eth0", "fe80::2", "[fe80::3%1]:9", "fe80::4%eth1", "fe80::5%25", "[fe80::6%eth0]"],
+        &["unknown", "", "192.0.2.256", "192.0.2.9, nonsense", "0x7f.0.0.1", "127.1"],
+    ] {
+        assert_eq!(passed(shapes), 3, "{shapes:?}");
+    }
+    assert_eq!(passed(&["127.0.0.1"; 9]), 9, "the proxy that calls for itself");
+    server.stop();
+}
+
+#[test]
 fn a_write_to_which_no_limit_applies_has_no_headers_of_limits() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = behind_a_proxy(scratch.path(), |config| {

@@ -53,6 +53,14 @@ impl AddressGroup {
     }
 }
 
+/// The sender of a request, by its connection and by what a trusted proxy forwards.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sender {
+    pub address: ClientAddress,
+    /// A trusted proxy sent a header that cannot be read: the address is the proxy's, and the sender is somebody behind it.
+    pub is_unknown: bool,
+}
+
 /// The peers whose `X-Forwarded-For` is trusted.
 #[derive(Clone, Default, Debug)]
 pub struct TrustedProxies(Vec<IpNet>);
@@ -72,35 +80,40 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// Returns the client behind a peer. `forwarded_for` are the values of all `X-Forwarded-For` lines in their order.
+    /// Returns the sender behind a peer. `forwarded_for` are the values of all `X-Forwarded-For` lines in their order.
     /// They are read from the right, because any client can write what stands left of the first address that is not a
-    /// trusted proxy. If one of the addresses read is unparsable, the whole header is ignored.
-    pub fn client<'headers>(
+    /// trusted proxy. If one of the addresses read is unparsable, the whole header is ignored, and the sender is unknown.
+    pub fn sender<'headers>(
         &self,
         peer: IpAddr,
         forwarded_for: impl DoubleEndedIterator<Item = &'headers [u8]>,
-    ) -> ClientAddress {
+    ) -> Sender {
+        let of = |address| Sender { address: ClientAddress::new(address), is_unknown: false };
         if self.0.is_empty() || !self.contain(peer) {
-            return ClientAddress::new(peer);
+            return of(peer);
         }
         let hops = forwarded_for.rev().flat_map(|line| line.rsplit(|byte| *byte == b','));
         let mut client = peer;
         for (index, hop) in hops.enumerate() {
             match address(hop) {
                 Some(address) if index < HOPS_MAX => client = address,
-                Some(_) | None => return ClientAddress::new(peer),
+                Some(_) | None => return Sender { is_unknown: true, ..of(peer) },
             }
             if !self.contain(client) {
                 break;
             }
         }
-        ClientAddress::new(client)
+        of(client)
     }
 }
 
-/// Parses an address, with or without a port, as proxies write it.
+/// Parses an address, with or without a port or a zone, as proxies write it.
 fn address(hop: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(hop).ok()?.trim();
+    if let Some((head, zone)) = text.split_once('%') {
+        let tail = zone.find(']').map_or("", |end| &zone[end..]);
+        return address(format!("{head}{tail}").as_bytes());
+    }
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
@@ -133,21 +146,27 @@ mod tests {
             (&ours, "10.0.0.1", &["nonsense, 1.2.3.4"], "1.2.3.4"), // what stands left of it is not read
             (&ours, "10.0.0.1", &["1.2.3.4, nonsense, 10.0.0.2"], "10.0.0.1"),
             (&ours, "10.0.0.1", &["unknown"], "10.0.0.1"),
+            (&ours, "10.0.0.1", &["fe80::1%eth0"], "fe80::1"), // a zone
+            (&ours, "10.0.0.1", &["[fe80::1%eth0]:443"], "fe80::1"),
             (&ours, "10.0.0.1", &["1.2.3.4:5678"], "1.2.3.4"),
             (&ours, "10.0.0.1", &["[2001:db8::1]:443"], "2001:db8::1"),
             (&ours, "10.0.0.1", &["[2001:db8::1]"], "2001:db8::1"),
             (&ours, "fd00::1", &["2001:db8::1"], "2001:db8::1"),
             (&ours, "::ffff:10.0.0.1", &["::ffff:1.2.3.4"], "1.2.3.4"), // a dual-stack listener
         ];
+        let unread = ["1.2.3.4, ", "nonsense", "unknown", "1.2.3.4, nonsense, 10.0.0.2"];
         for (ours, peer, lines, expected) in cases {
-            let found = proxies(ours).client(peer.parse().expect("an address"), lines.iter().map(|l| l.as_bytes()));
-            assert_eq!(found.get(), expected.parse::<IpAddr>().expect("an address"), "{peer} {lines:?}");
+            let found = proxies(ours).sender(peer.parse().expect("an address"), lines.iter().map(|l| l.as_bytes()));
+            assert_eq!(found.address.get(), expected.parse::<IpAddr>().expect("an address"), "{peer} {lines:?}");
+            assert_eq!(found.is_unknown, unread.contains(&lines.concat().as_str()), "{lines:?}");
         }
         let long = vec!["10.0.0.2"; HOPS_MAX].join(",");
-        let client =
-            |text: &str| proxies(&ours).client("10.0.0.1".parse().expect("one"), [text.as_bytes()].into_iter());
-        assert_eq!(client(&format!("10.0.0.9,{long}")).get().to_string(), "10.0.0.1", "a chain without an end");
-        assert_eq!(client(&long).get().to_string(), "10.0.0.2");
+        let sender =
+            |text: &str| proxies(&ours).sender("10.0.0.1".parse().expect("one"), [text.as_bytes()].into_iter());
+        let endless = sender(&format!("10.0.0.9,{long}"));
+        assert_eq!((endless.address.get().to_string().as_str(), endless.is_unknown), ("10.0.0.1", true));
+        assert_eq!(sender(&long).address.get().to_string(), "10.0.0.2");
+        assert!(sender("").is_unknown, "an empty header");
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub struct Exceeded(pub Box<[PolicyState]>);
 pub struct Door {
     started: Instant,
     loopback_is_client: bool,
+    /// Buyers have tokens, so that nobody names a buyer without proof.
+    names_are_proven: bool,
     rules: CurrentRules,
     table: Table,
     /// Arrival times of all clients together: reads, writes.
@@ -131,6 +133,7 @@ impl Door {
         Door {
             started: Instant::now(),
             loopback_is_client,
+            names_are_proven: false,
             rules: CurrentRules::new(settings),
             table: Table::new(settings.entries_max),
             global: Default::default(),
@@ -141,6 +144,12 @@ impl Door {
             tiers: Tier::ALL.map(|tier| telemetry.counter(&metric::TIER_REQUESTS, &[("tier", tier.as_str())])),
             operator_tier: OnceLock::new(),
         }
+    }
+
+    /// Sets whether each buyer's name is proven by a token.
+    #[must_use]
+    pub fn with_proven_names(self, names_are_proven: bool) -> Door {
+        Door { names_are_proven, ..self }
     }
 
     /// Puts other limits in force. The number of entries stays.
@@ -161,6 +170,13 @@ impl Door {
             ClientKind::Address(self.table.address_key(address.group().bits()))
         };
         Client(kind)
+    }
+
+    /// Returns whether the settings exempt an address, or the buyer whom a token proves.
+    #[must_use]
+    pub fn exempts(&self, address: ClientAddress, caller: &Caller) -> bool {
+        let exempts_buyer = |buyer: &BuyerText| self.rules.ask(|rules| rules.exempts_buyer(buyer.as_str()));
+        self.rules.exempts_address(address.get()) || caller.buyer().is_some_and(exempts_buyer)
     }
 
     /// Lets a write pass, or not, whose buyer is known only from a token, if at all.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::model::{KeyFile, TlsFiles};
 use crate::types::PhoneRegion;
@@ -102,10 +102,22 @@ pub(super) fn hosts(text: &str) -> Result<Vec<String>, String> {
     if hosts.iter().all(good) { Ok(hosts) } else { Err("host names without ports".into()) }
 }
 
+/// Returns the network that canonical addresses lie in: `::ffff:10.0.0.0/104` is 10.0.0.0/8.
+fn of_canonical(network: IpNet) -> IpNet {
+    let mapped = |v6: Ipv6Net| {
+        let prefix = v6.prefix_len().checked_sub(96)?;
+        Ipv4Net::new(v6.network().to_ipv4_mapped()?, prefix).ok()
+    };
+    match network {
+        IpNet::V6(v6) => mapped(v6).map_or(network, IpNet::V4),
+        IpNet::V4(_) => network,
+    }
+}
+
 pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
     let network = |item: &String| {
         let network = item.parse::<IpNet>().or_else(|_| item.parse::<IpAddr>().map(IpNet::from));
-        network.map(|network| network.trunc())
+        network.map(|network| of_canonical(network.trunc()))
     };
     let networks: Result<Vec<IpNet>, _> = list(text).iter().map(network).collect();
     networks.map_err(|_| "networks such as 10.0.0.0/8, or addresses".into())

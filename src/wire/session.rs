@@ -201,11 +201,11 @@ impl Session {
         if self.caller.buyer().is_some_and(|proven| *proven != buyer) {
             return Err(reason::FORBIDDEN);
         }
+        let permit = self.acquire_permit(wire)?;
+        self.charge(wire, &buyer, now)?;
         let amount = UnitPrice::new(amount).ok_or(reason::VALIDATION)?;
         let auction_id = AuctionId::new(auction_id).ok_or(reason::NOT_FOUND)?;
         wire.check_bid(auction_id, amount)?;
-        let permit = self.acquire_permit(wire)?;
-        self.charge(wire, &buyer, now)?;
         let digest = match self.last_bidder {
             Some((last, digest)) if last == user_id => digest,
             Some(_) | None => wire.parts.writer.digest_key.buyer(buyer.as_str()),
@@ -224,13 +224,13 @@ impl Session {
         if self.caller.buyer().is_some_and(|proven| *proven != buyer) {
             return Err(reason::FORBIDDEN);
         }
+        let permit = self.acquire_permit(wire)?;
+        self.charge(wire, &buyer, now)?;
         let quantity = Quantity::new(u16::from(quantity)).ok_or(reason::VALIDATION)?;
         let parts = &wire.parts;
         let exists = |drop_id: &DropId| parts.writer.published.version(*drop_id) > 0;
         let drop_id = DropId::new(drop_id).filter(exists).ok_or(reason::NOT_FOUND)?;
         wire.check_order(drop_id, quantity)?;
-        let permit = self.acquire_permit(wire)?;
-        self.charge(wire, &buyer, now)?;
         self.check_challenge(wire, drop_id, &buyer, now)?;
         let risk = parts.admission.door.note_order(self.client(wire), &self.caller, &buyer, now);
         let facts = OrderFacts { risk, ..OrderFacts::default() };

@@ -55,6 +55,9 @@ fn a_client_over_its_limit_is_answered_so_and_the_connection_goes_on() {
         assert_eq!(peer.ask(ping("on")), pong("on"));
     }
     assert_ne!(peer.ask(reserve(1, "bob")).no(), reason::RATE_LIMITED, "another buyer has a budget of their own");
+    let unknown = |key| Request::Reserve(Reserve { drop_id: 99, quantity: 1, key: [key; 16], buyer: b"eve" });
+    let asked = [1, 2, 3, 4].map(|key| peer.ask(unknown(key)).no());
+    assert_eq!(asked, [7, 7, 7, reason::RATE_LIMITED], "what is not there costs as much");
     let subscribe = Request::Subscribe { auction_id: 9, from_seq: 0 };
     assert_eq!([(); 3].map(|()| peer.ask(subscribe).no()), [7, 7, reason::RATE_LIMITED]);
     drop(peer);

@@ -73,8 +73,12 @@ impl Door {
         [("limits", share(limits)), ("risk", share(self.risk.counts(now).entries))]
     }
 
-    /// Returns whether signals of a buyer are collected: neither the client nor the buyer is exempt.
+    /// Returns whether signals of a buyer are collected: neither the client nor the buyer is exempt. The name of an exempt buyer
+    /// that nothing proves is worth nothing.
     fn has_signals(&self, client: Client, buyer: &BuyerText) -> bool {
-        !client.is_exempt() && self.risk.is_enabled() && !self.rules.ask(|rules| rules.exempts_buyer(buyer.as_str()))
+        let is_proven = self.names_are_proven || client.0 == ClientKind::Backend;
+        !client.is_exempt()
+            && self.risk.is_enabled()
+            && !(is_proven && self.rules.ask(|rules| rules.exempts_buyer(buyer.as_str())))
     }
 }

@@ -53,6 +53,21 @@ fn passed(mut send: impl FnMut() -> Result<(), Exceeded>) -> (u32, Vec<&'static 
     (10_000, Vec::new())
 }
 
+/// SplitMix64: a sequence of a seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        ((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 1) % bound
+    }
+
+    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[usize::try_from(self.below(of.len().try_into().expect("few"))).expect("few")]
+    }
+}
+
 #[test]
 fn each_policy_has_its_limit() {
     let now = Instant::now();
@@ -239,6 +254,21 @@ fn a_connection_that_remembers_its_peer_gets_the_decisions_that_it_would_get_wit
         }
     }
     assert!((2_000..38_000).contains(&refused), "{refused} of 40,000 refused");
+}
+
+#[test]
+fn the_name_of_an_exempt_buyer_has_no_signals_only_where_it_is_proven() {
+    let now = Instant::now();
+    let office = settings(|settings| settings.exempt.buyers = vec!["box-office".into()]);
+    let risk = Config::defaults().risk;
+    let new = || Door::new(&office, &risk, false, &Telemetry::new());
+    for (door, by_backend, has_signals) in
+        [(new(), false, true), (new(), true, false), (new().with_proven_names(true), false, false)]
+    {
+        let client = if by_backend { backend(&door) } else { at(&door, "192.0.2.1") };
+        door.note_challenge(client, &buyer("box-office"), now);
+        assert_eq!(door.risk().of(&buyer("box-office"), now).is_some(), has_signals, "{by_backend}");
+    }
 }
 
 #[test]

@@ -4,24 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::super::gcra::Nanos;
-use super::{Caller, Door, Exceeded, Tier, at, backend, buyer, door, holder};
+use super::{Caller, Door, Exceeded, Random, Tier, at, backend, buyer, door, holder};
 
 const MINUTE: Nanos = 60_000_000_000;
-
-/// SplitMix64: a sequence of a seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        ((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 1) % bound
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[usize::try_from(self.below(of.len().try_into().expect("few"))).expect("few")]
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
