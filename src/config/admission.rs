@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn networks_are_those_of_canonical_addresses_so_that_a_mapped_one_is_not_without_effect() {
-        let exempt = exempt("::ffff:198.51.100.0/120, ::ffff:192.0.2.7, 2001:db8::/32, ::ffff:0:0/96, buyer:x").expect("good");
+        let exempt =
+            exempt("::ffff:198.51.100.0/120, ::ffff:192.0.2.7, 2001:db8::/32, ::ffff:0:0/96, buyer:x").expect("good");
         let told: Vec<String> = exempt.networks.iter().map(ToString::to_string).collect();
         assert_eq!(told, ["198.51.100.0/24", "192.0.2.7/32", "2001:db8::/32", "0.0.0.0/0"]);
     }
