@@ -9,7 +9,7 @@ use super::{Caller, Door, Exceeded, Random, Tier, at, backend, buyer, door, hold
 const MINUTE: Nanos = 60_000_000_000;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
+enum AskedKind {
     Read,
     Write,
     /// A name in the body, after the charge of the request itself.
@@ -22,8 +22,8 @@ enum Kind {
 
 /// A request as a client sends it.
 #[derive(Clone, Copy, Debug)]
-struct Request {
-    kind: Kind,
+struct AskedRequest {
+    kind: AskedKind,
     address: &'static str,
     buyer: &'static str,
     /// The tier of the buyer's token; none without a token.
@@ -31,12 +31,18 @@ struct Request {
 }
 
 /// A policy, and the name of those who share it.
-type Shared = (&'static str, &'static str);
+type SharedBudget = (&'static str, &'static str);
 
-impl Request {
-    fn random(random: &mut Random) -> Request {
-        Request {
-            kind: random.pick(&[Kind::Read, Kind::Write, Kind::Name, Kind::NameByBackend, Kind::InvalidToken]),
+impl AskedRequest {
+    fn random(random: &mut Random) -> AskedRequest {
+        AskedRequest {
+            kind: random.pick(&[
+                AskedKind::Read,
+                AskedKind::Write,
+                AskedKind::Name,
+                AskedKind::NameByBackend,
+                AskedKind::InvalidToken,
+            ]),
             address: random.pick(&["192.0.2.1", "2001:db8::1"]),
             buyer: random.pick(&["ann", "bob", "cat", "dan", "eve", "fay"]),
             tier: random.pick(&[None, Some(Tier::New), Some(Tier::Suspected), Some(Tier::Premium)]),
@@ -47,11 +53,11 @@ impl Request {
         let client = at(door, self.address);
         let caller = self.tier.map_or(Caller::Anonymous, |tier| holder(self.buyer, tier));
         match self.kind {
-            Kind::Read => door.read(client, &caller, now),
-            Kind::Write => door.write(client, &caller, now).map(|_| ()),
-            Kind::Name => door.named_buyer(client, &buyer(self.buyer), now).map(|_| ()),
-            Kind::NameByBackend => door.named_buyer(backend(door), &buyer(self.buyer), now).map(|_| ()),
-            Kind::InvalidToken => {
+            AskedKind::Read => door.read(client, &caller, now),
+            AskedKind::Write => door.write(client, &caller, now).map(|_| ()),
+            AskedKind::Name => door.named_buyer(client, &buyer(self.buyer), now).map(|_| ()),
+            AskedKind::NameByBackend => door.named_buyer(backend(door), &buyer(self.buyer), now).map(|_| ()),
+            AskedKind::InvalidToken => {
                 door.check_tokens_of(client, now)?;
                 door.note_invalid_token(client, now);
                 Ok(())
@@ -60,7 +66,7 @@ impl Request {
     }
 
     /// Returns the policies of the page's table, and whether the request names a buyer at its address.
-    fn needs(&self) -> (Vec<Shared>, bool) {
+    fn needs(&self) -> (Vec<SharedBudget>, bool) {
         let of = |tier| match tier {
             Tier::Suspected => "buyer-suspected",
             Tier::New => "buyer-new",
@@ -69,27 +75,27 @@ impl Request {
         };
         let (is_suspect, has_token) = (self.tier == Some(Tier::Suspected), self.tier.is_some());
         match self.kind {
-            Kind::Read => {
+            AskedKind::Read => {
                 let mut needs = vec![("global-reads", "")];
                 needs.extend(has_token.then_some(("buyer-reads", self.buyer)));
                 needs.extend((is_suspect || !has_token).then_some(("address-reads", self.address)));
                 (needs, false)
             }
-            Kind::Write => {
+            AskedKind::Write => {
                 let mut needs = vec![("global-writes", "")];
                 needs.extend(self.tier.map(|tier| (of(tier), self.buyer)));
                 needs.extend((is_suspect || !has_token).then_some(("address-writes", self.address)));
                 (needs, is_suspect)
             }
-            Kind::Name => (vec![("buyer-new", self.buyer)], true),
-            Kind::NameByBackend => (vec![("buyer-new", self.buyer)], false),
-            Kind::InvalidToken => (vec![("address-invalid-tokens", self.address)], false),
+            AskedKind::Name => (vec![("buyer-new", self.buyer)], true),
+            AskedKind::NameByBackend => (vec![("buyer-new", self.buyer)], false),
+            AskedKind::InvalidToken => (vec![("address-invalid-tokens", self.address)], false),
         }
     }
 }
 
 /// Returns the budget that a policy draws on: a buyer's writes have one, whatever the buyer's tiers.
-fn budget_of((policy, client): Shared) -> Shared {
+fn budget_of((policy, client): SharedBudget) -> SharedBudget {
     let is_of_a_tier = policy.starts_with("buyer-") && policy != "buyer-reads";
     (if is_of_a_tier { "buyer-writes" } else { policy }, client)
 }
@@ -98,16 +104,16 @@ fn budget_of((policy, client): Shared) -> Shared {
 struct Model {
     limits: BTreeMap<&'static str, u32>,
     /// The time of the last request of each budget, and what was left of it then.
-    budgets: BTreeMap<Shared, (Nanos, Nanos)>,
+    budgets: BTreeMap<SharedBudget, (Nanos, Nanos)>,
     /// The time until which a buyer counts as named at an address.
     named_until: BTreeMap<(&'static str, &'static str), Nanos>,
     /// The times of all charges of a budget, and its limit.
-    charged: BTreeMap<Shared, (u32, Vec<Nanos>)>,
+    charged: BTreeMap<SharedBudget, (u32, Vec<Nanos>)>,
 }
 
 impl Model {
     /// Returns what is left of a budget.
-    fn left(&self, need: Shared, now: Nanos) -> Nanos {
+    fn left(&self, need: SharedBudget, now: Nanos) -> Nanos {
         let limit = u64::from(self.limits[need.0]);
         let whole = MINUTE.div_ceil(limit) * limit;
         let (since, budget) = self.budgets.get(&budget_of(need)).copied().unwrap_or((0, whole));
@@ -115,7 +121,7 @@ impl Model {
     }
 
     /// Returns the waits of the policies without room; empty if the request passes.
-    fn decide(&mut self, request: &Request, now: Nanos) -> BTreeMap<&'static str, Nanos> {
+    fn decide(&mut self, request: &AskedRequest, now: Nanos) -> BTreeMap<&'static str, Nanos> {
         let (mut needs, names_buyer) = request.needs();
         let pair = (request.address, request.buyer);
         let is_counted = names_buyer && self.limits["address-buyers"] > 0;
@@ -198,7 +204,7 @@ fn under_every_policy_nobody_gets_more_than_limit_and_burst_in_a_minute_and_who_
         let (door, mut model) = door_of(&mut random);
         let began = Instant::now();
         let mut now: Nanos = 1_000_000_000;
-        let mut ask = |request: &Request, now: Nanos| {
+        let mut ask = |request: &AskedRequest, now: Nanos| {
             let sent = request.send(&door, began + Duration::from_nanos(now));
             let states = sent.err().map_or(Box::default(), |Exceeded(states)| states);
             let wait = |wait: Duration| u64::try_from(wait.as_nanos()).expect("short");
@@ -213,7 +219,7 @@ fn under_every_policy_nobody_gets_more_than_limit_and_burst_in_a_minute_and_who_
                 longest = random.pick(&[20, 300, 5_000, 90_000]);
             }
             now += 1_000_000 * random.below(longest) + random.below(1_000);
-            let request = Request::random(&mut random);
+            let request = AskedRequest::random(&mut random);
             let told = ask(&request, now);
             told.keys().for_each(|policy| *refused.entry(policy).or_default() += 1);
             if let Some(wait) = told.values().max()
