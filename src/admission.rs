@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use address::{ClientAddress, Sender, TrustedProxies};
+use address::{ClientAddress, RequestSender, TrustedProxies};
 use buyers::BuyerTokens;
 use challenge::Challenges;
 use in_flight::{ClientKey, InFlight, InFlightPermit};
@@ -166,7 +166,7 @@ impl Admission {
         if !self.proxies.contain(peer) {
             return self.door.client(ClientAddress::new(peer), true, false);
         }
-        let Sender { address, is_unknown } = self.proxies.sender(peer, forwarded_for());
+        let RequestSender { address, is_unknown } = self.proxies.sender(peer, forwarded_for());
         if is_unknown {
             // Neither the proxy itself nor a tool on its machine.
             return self.door.client(address, false, false);
@@ -233,7 +233,7 @@ impl Admission {
         if self.in_flight.max() == 0 {
             return Ok(None);
         }
-        let Sender { address, is_unknown } = self.proxies.sender(peer, forwarded_for);
+        let RequestSender { address, is_unknown } = self.proxies.sender(peer, forwarded_for);
         if self.door.exempts(address, caller) {
             return Ok(None);
         }

@@ -55,7 +55,7 @@ impl AddressGroup {
 
 /// The sender of a request, by its connection and by what a trusted proxy forwards.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Sender {
+pub struct RequestSender {
     pub address: ClientAddress,
     /// A trusted proxy sent a header that cannot be read: the address is the proxy's, and the sender is somebody behind it.
     pub is_unknown: bool,
@@ -87,8 +87,8 @@ impl TrustedProxies {
         &self,
         peer: IpAddr,
         forwarded_for: impl DoubleEndedIterator<Item = &'headers [u8]>,
-    ) -> Sender {
-        let of = |address| Sender { address: ClientAddress::new(address), is_unknown: false };
+    ) -> RequestSender {
+        let of = |address| RequestSender { address: ClientAddress::new(address), is_unknown: false };
         if self.0.is_empty() || !self.contain(peer) {
             return of(peer);
         }
@@ -97,7 +97,7 @@ impl TrustedProxies {
         for (index, hop) in hops.enumerate() {
             match address(hop) {
                 Some(address) if index < HOPS_MAX => client = address,
-                Some(_) | None => return Sender { is_unknown: true, ..of(peer) },
+                Some(_) | None => return RequestSender { is_unknown: true, ..of(peer) },
             }
             if !self.contain(client) {
                 break;
