@@ -220,7 +220,7 @@ impl Admission {
     /// Takes a permit for one more request of a client, given back when it is dropped; `None` if this client is not
     /// counted. A buyer with a token is counted by that token, since thousands may share an address; all others are
     /// counted by address. Loopback is not counted, nor is a trusted proxy that calls for itself: it is the shop's own
-    /// back end. Nobody is counted whom `admission.exempt` names.
+    /// back end. Exempt clients and buyers are not counted.
     ///
     /// # Errors
     /// If the client has its maximum in flight.

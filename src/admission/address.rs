@@ -57,7 +57,7 @@ impl AddressGroup {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RequestSender {
     pub address: ClientAddress,
-    /// A trusted proxy sent a header that cannot be read: the address is the proxy's, and the sender is somebody behind it.
+    /// The header of a trusted proxy is malformed: the address is the proxy's, and the sender is a client behind it.
     pub is_unknown: bool,
 }
 
