@@ -223,7 +223,8 @@ impl Door {
         let (now, pair) = (self.nanos(now), address.with(self.buyer(buyer)));
         let quota = self.rules.ask(|rules| rules.quota(Policy::AddressBuyers));
         quota.is_none_or(|quota| {
-            self.table.is_charged(pair, now) || self.table.check(address.of(purpose::BUYERS), quota, now).is_ok()
+            self.table.charged_until(pair, now).is_some()
+                || self.table.check(address.of(purpose::BUYERS), quota, now).is_ok()
         })
     }
 

@@ -251,7 +251,7 @@ mod tests {
         let mut verified = Generations::new();
         let began = verified.began;
         verified.keep([1; 16]);
-        let mut silent = VerifiedOrders { young: verified.young.clone(), old: HashSet::new(), began };
+        let mut silent = Generations { young: verified.young.clone(), old: HashSet::new(), began };
         assert!(!silent.knows(&[1; 16], began + 2 * GENERATION), "also if nobody asked meanwhile");
         assert!(verified.knows(&[1; 16], began) && !verified.knows(&[2; 16], began));
         assert!(verified.knows(&[1; 16], began + GENERATION));
