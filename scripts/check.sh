@@ -88,6 +88,7 @@ if [ "$mode" = full ]; then
     set +m
     renice -n 10 -g "$beside" >/dev/null 2>&1 || true
     stage smoke scripts/smoke.sh
+    stage crowd scripts/crowd.sh --percent 15 --sale-seconds 48 --seed 1
     stage cluster cluster_drill
     stage alerts scripts/alerts.sh
     stage signatures scripts/signatures.sh

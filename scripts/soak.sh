@@ -18,6 +18,10 @@ scripts/smoke.sh 1000000 10000
 # A start, `verify`, a rescue and `recover` of a file with a million orders.
 scripts/large-file.sh
 scripts/overload.sh
+# The whole crowd of people and bots, and the populations on which no default was tuned.
+scripts/crowd.sh
+scripts/crowd.sh --population b
+scripts/crowd.sh --population c
 # 1,000 bidders that wait a minute before each bid.
 cargo bench --bench figures -- bidders idle
 # Every fuzz target for ten minutes.

@@ -4,7 +4,7 @@
 //! of buyers who found the drop sold out. The rules are in `behavior`, `crowd`, `ledger` and `check`, which do no I/O;
 //! `worker` and `client` do the I/O and know no rules. In reading order: `plan`, `schedule`, `buyer`, `behavior`, `crowd`,
 //! `waiting_list`, `ledger`, `check`, `worker`, `client`, `run`, `report`. A `ladder` is many runs, each at a higher rate;
-//! `bids` bids in auctions; `replay` sends the requests of a capture once more.
+//! `bids` bids in auctions; `replay` sends the requests of a capture once more; `mixed` is people and bots at one door.
 //!
 //! Invariant: a check that could not be made exactly is never reported as exact.
 
@@ -18,6 +18,7 @@ pub(crate) mod drops;
 pub(crate) mod ladder;
 mod ledger;
 mod meter;
+pub(crate) mod mixed;
 mod numbers;
 mod outcome;
 mod plan;

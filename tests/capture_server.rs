@@ -150,3 +150,44 @@ fn a_capture_is_sent_to_a_server_whose_admin_listener_has_tls() {
     assert!(rush.status.success(), "{}", String::from_utf8_lossy(&rush.stderr));
     server.stop();
 }
+
+#[test]
+fn a_capture_of_a_drop_with_caps_is_sent_to_a_drop_with_the_same_caps_and_identities_that_meet() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = served(scratch.path());
+    let caps = json!({ "email": 2, "phone": 1, "payment": 2, "address": 9 });
+    let drop = json!({ "sku": "S", "name": "N", "currency": "EUR", "unit_price": 100, "total": 50, "per_buyer_limit": 2,
+                       "starts_at": "2020-01-01T00:00:00Z", "identity_limits": caps });
+    assert_eq!(server.admin("POST", "/v1/drops", &drop).status, 201);
+    let place = |buyer: u32, email: &str, phone: u32| {
+        let contact = json!({ "email": email, "phone": format!("+49 30 90182{phone}"), "address": "1 High Street" });
+        let body = json!({ "buyer": format!("buyer-{buyer}"), "quantity": 1, "contact": contact,
+                           "payment_fingerprint": format!("card-{buyer}") });
+        server.order(&format!("key-{buyer}"), &body.to_string())
+    };
+    let statuses = [
+        (1, "ann@example.com", 1),
+        (2, "ann@example.com", 2),
+        (3, "ann@example.com", 3),
+        (4, "bob@example.com", 1),
+        (5, "cid@example.com", 5),
+    ]
+    .map(|(buyer, email, phone)| place(buyer, email, phone).status);
+    assert_eq!(statuses, [201, 201, 409, 409, 201], "the third has the e-mail of two, the fourth the phone of one");
+    server.stop();
+
+    let other = tempfile::tempdir().expect("scratch");
+    let server = http::serve(other.path());
+    let (public, admin) = (server.0.server.public_address.to_string(), server.0.server.admin_address.to_string());
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_firstcome"))
+        .arg("replay")
+        .arg(scratch.path().join("sale.capture"))
+        .args(["--to", &public, "--admin", &admin, "--connections", "1"])
+        .output()
+        .expect("run");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let drop = server.public("GET", "/v1/drops/1").body;
+    assert_eq!((&drop["identity_limits"], &drop["held"]), (&caps, &json!(3)), "{drop} {said}");
+    server.stop();
+}

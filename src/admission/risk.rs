@@ -119,9 +119,10 @@ impl Risk {
         }
     }
 
-    /// Notes a write of a buyer, and raises its signals.
-    pub fn note_write(&self, buyer: &BuyerText, write: &SeenWrite<'_>, now: Instant) {
-        let Some(rules) = self.rules.in_force() else { return };
+    /// Notes a write of a buyer, and raises its signals. Returns whether they make a buyer suspected who has written within the
+    /// minute before.
+    pub fn note_write(&self, buyer: &BuyerText, write: &SeenWrite<'_>, now: Instant) -> bool {
+        let Some(rules) = self.rules.in_force() else { return false };
         let (key, hour, now) = (self.key(buyer), self.hours(now), self.millis(now));
         let mut raised = SignalSet::default();
         let mut raise_if = |holds: bool, signal| {
@@ -146,10 +147,12 @@ impl Risk {
             let is_first = self.reads.mark_order(key, order.drop_id.get(), hour);
             raise_if(signals::is_first_instant(order.since_start, is_first, &rules), Signal::FirstInstant);
         }
+        let was_suspected = self.buyers.is_suspected(key, &rules, now);
         let seen = self.buyers.note_write(key, (write.address, agent), &rules, now);
         raise_if(seen.is_regular, Signal::RegularIntervals);
         raise_if(seen.has_many_origins, Signal::ManyAddresses);
         self.raise(key, raised, &rules, now);
+        seen.has_written && !was_suspected && self.buyers.is_suspected(key, &rules, now)
     }
 
     /// Notes a checkout of a buyer, so long after the reservation.

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use crate::exit::{self, Exit};
 use crate::load::bids::{self, LoadParams};
-use crate::load::{ladder, run};
+use crate::load::{ladder, mixed, run};
 use crate::output;
-use check::RushPlan;
+use check::{MixedPlan, RushPlan};
 
 mod arguments;
 mod check;
@@ -21,10 +21,16 @@ pub use arguments::RushArgs;
 /// See the exit codes in the help; 73 where a file cannot be written.
 pub fn run(args: RushArgs) -> Result<(), Exit> {
     let (json, html) = (args.json.clone(), args.ladder.html.clone());
-    let RushPlan { plan, ladder, bids } = check::plan(args)?;
+    let RushPlan { plan, ladder, bids, mixed } = check::plan(args)?;
     let json = json.as_deref().map(|path| create("--json", path)).transpose()?;
     if cfg!(debug_assertions) {
         output::note("this is a debug build: the check holds, the figures mean nothing (cargo run --release)");
+    }
+    if let Some(MixedPlan { crowd, fails_if_missed }) = mixed {
+        let report = mixed::run(&crowd)?;
+        print(report.table());
+        write_json(json, &report.json())?;
+        return if fails_if_missed { conclude(&report.failures()) } else { Ok(()) };
     }
     if let Some(bids) = bids {
         let params = LoadParams {

@@ -17,7 +17,7 @@ const CHECKS_OUT_PER_MILLE: u64 = 600;
 const THINK_MAX: Duration = Duration::from_millis(100);
 
 /// The crowd of a run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Crowd {
     /// Every buyer places one order and leaves, whatever the answer.
     Plain,

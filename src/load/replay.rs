@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hdrhistogram::Histogram;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -73,9 +73,11 @@ pub(crate) fn run<R: Read>(params: &ReplayParams<'_>, reader: &mut RecordReader<
     })
 }
 
-fn body(id: DropId, wanted: &script::ReplayDrop) -> serde_json::Value {
+fn body(id: DropId, wanted: &script::ReplayDrop) -> Value {
     let spec = &wanted.spec;
-    json!({
+    let caps: Map<String, Value> =
+        spec.identity_limits.iter().map(|(kind, cap)| (kind.as_str().to_owned(), cap.into())).collect();
+    let mut body = json!({
         "sku": format!("REPLAY-{id}"),
         "name": format!("Drop {id} of a capture"),
         "currency": spec.currency.as_str(),
@@ -84,7 +86,11 @@ fn body(id: DropId, wanted: &script::ReplayDrop) -> serde_json::Value {
         "per_buyer_limit": spec.per_buyer_limit,
         "reservation_seconds": spec.reservation_seconds,
         "payment_seconds": spec.payment_seconds,
-    })
+    });
+    if !caps.is_empty() {
+        body["identity_limits"] = caps.into();
+    }
+    body
 }
 
 async fn send_lanes(context: Arc<ReplayContext>, lanes: Vec<Vec<script::ReplayStep>>) -> Result<ReplayCounts, Exit> {

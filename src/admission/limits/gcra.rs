@@ -41,6 +41,11 @@ impl Quota {
         if next <= latest { Ok(next) } else { Err(next.saturating_sub(latest)) }
     }
 
+    /// Returns the arrival time after which there is no room.
+    pub(super) fn used_up(self, now: Nanos) -> Nanos {
+        now.saturating_add(self.burst)
+    }
+
     /// Returns the requests for which there is room, and the time until there is room for one more.
     pub(super) fn room(self, arrival: Nanos, now: Nanos) -> (u32, Duration) {
         let free = now.saturating_add(self.burst).saturating_sub(arrival.max(now));

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Client, ClientKind, Door};
+use super::rules::Policy;
+use super::{Client, ClientKind, Door, purpose};
 use crate::admission::Caller;
 use crate::admission::risk::{Risk, SeenWrite};
-use crate::types::{BuyerText, DropId, RiskNote};
+use crate::types::{BuyerText, DropId, RiskNote, TierSource};
 
 impl Door {
     /// Returns the signals and scores of buyers.
@@ -24,20 +25,36 @@ impl Door {
         }
     }
 
-    /// Notes a write of a buyer, before it asks for room, so that its tier is that of the score with this write. Behind the
-    /// shop's back end neither the address nor the headers are the buyer's.
+    /// Notes a write of a buyer, before it asks for room, so that its tier is that of the score with this write. A buyer who
+    /// becomes suspected has used up the budget with the writes before. Behind the shop's back end neither the address nor the
+    /// headers are the buyer's.
     pub fn note_write(&self, client: Client, buyer: &BuyerText, write: &SeenWrite<'_>, now: Instant) {
         if !self.has_signals(client, buyer) {
             return;
         }
-        match client.0 {
-            ClientKind::Exempt => {}
+        let is_newly_suspected = match client.0 {
+            ClientKind::Exempt => false,
             ClientKind::Backend => {
-                self.risk.note_write(buyer, &SeenWrite { address: None, headers: None, ..*write }, now);
+                self.risk.note_write(buyer, &SeenWrite { address: None, headers: None, ..*write }, now)
             }
             ClientKind::Address(address) => {
-                self.risk.note_write(buyer, &SeenWrite { address: Some(address.bits()), ..*write }, now);
+                self.risk.note_write(buyer, &SeenWrite { address: Some(address.bits()), ..*write }, now)
             }
+        };
+        if is_newly_suspected {
+            self.use_up(buyer, now);
+        }
+    }
+
+    /// Leaves a buyer no room for a write, unless an operator's tier wins over the score.
+    #[cold]
+    fn use_up(&self, buyer: &BuyerText, now: Instant) {
+        let quota = self.rules.ask(|rules| match self.tier_by(rules, buyer, None, now) {
+            (tier, TierSource::Risk) => rules.quota(Policy::Buyer(tier)),
+            (_, TierSource::Operator | TierSource::Token | TierSource::Default) => None,
+        });
+        if let Some(quota) = quota {
+            self.table.use_up(self.buyer(buyer).of(purpose::WRITES), quota, self.nanos(now));
         }
     }
 

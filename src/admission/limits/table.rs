@@ -123,6 +123,14 @@ impl Table {
         }
     }
 
+    /// Leaves a client that has a place no room under a quota, as if all of it had been used at once.
+    pub(super) fn use_up(&self, key: Key, quota: Quota, now: Nanos) {
+        let bucket = self.bucket(key);
+        if let Some(place) = bucket.find(key) {
+            bucket.arrival(place).fetch_max(quota.used_up(now), Ordering::SeqCst);
+        }
+    }
+
     /// Checks whether there is room for one request, without a place for a newcomer.
     ///
     /// # Errors

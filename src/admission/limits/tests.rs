@@ -8,9 +8,10 @@ use super::super::Caller;
 use super::super::address::ClientAddress;
 use super::super::peer::Peer;
 use super::{Client, Door, Exceeded};
+use crate::admission::risk::{SeenOrder, SeenWrite};
 use crate::config::{AdmissionSettings, Config, RiskSettings};
 use crate::telemetry::Telemetry;
-use crate::types::{BuyerText, Tier};
+use crate::types::{BuyerText, DropId, Tier};
 
 fn settings(change: impl FnOnce(&mut AdmissionSettings)) -> AdmissionSettings {
     let mut settings = Config::defaults().admission;
@@ -349,4 +350,37 @@ fn a_million_addresses_take_at_most_64_megabytes_and_disturb_nobody_with_a_budge
     assert!(d.table.bytes() <= 64 << 20, "{} bytes", d.table.bytes());
     assert!(d.table.bytes() > 10 << 20, "the table is used: {} bytes", d.table.bytes());
     assert_eq!(passed(|| d.write(campus, &ann, now).map(|_| ())), (40, vec!["buyer-new"]), "as without the crowd");
+}
+
+#[test]
+fn a_buyer_who_becomes_suspected_has_used_up_the_budget_with_the_writes_before() {
+    let began = Instant::now();
+    let ms = |millis: u64| began + Duration::from_millis(millis);
+    let risk = Config::defaults().risk;
+    let door = |risk: &RiskSettings| Door::new(&settings(|_| {}), risk, false, &Telemetry::new());
+    // An order of a drop that was not read, and its charge.
+    let order = |d: &Door, name: &str, now| {
+        let seen = SeenOrder { drop_id: DropId::new(7).expect("an id"), since_start: None };
+        let client = at(d, "192.0.2.1");
+        d.note_write(client, &buyer(name), &SeenWrite { order: Some(seen), ..SeenWrite::default() }, now);
+        d.write(client, &holder(name, Tier::New), now).map(|_| ())
+    };
+    let d = door(&risk);
+    for number in 0..6 {
+        assert_eq!(order(&d, "eve", ms(300 * number)), Ok(()), "{number}");
+    }
+    let refused = order(&d, "eve", ms(1_800)).expect_err("six gaps are regular");
+    assert_eq!((refused.0[0].policy, refused.0[0].wait), ("buyer-suspected", Duration::from_secs(60)));
+    assert!(order(&d, "eve", ms(61_799)).is_err());
+    assert_eq!(order(&d, "eve", ms(61_800)), Ok(()), "exactly when `Retry-After` said");
+
+    let d = door(&RiskSettings { suspect_at: 30, ..risk });
+    assert_eq!(order(&d, "eve", began), Ok(()), "without a write before, the budget of a suspected buyer is whole");
+    assert!(order(&d, "eve", ms(5_000)).is_err());
+
+    let d = door(&risk);
+    d.ask_operators_by(Box::new(|_| Some(Tier::Verified)));
+    for number in 0..60 {
+        assert_eq!(order(&d, "ann", ms(300 * number)), Ok(()), "an operator's tier wins");
+    }
 }

@@ -53,6 +53,8 @@ struct BuyerBucket {
 pub(super) struct SeenHistory {
     pub(super) is_regular: bool,
     pub(super) has_many_origins: bool,
+    /// There was another write within a minute before.
+    pub(super) has_written: bool,
 }
 
 /// The table of all buyers with signals or recent writes.
@@ -80,7 +82,9 @@ impl BuyerTable {
         let Some(way) = bucket.find_or_insert(key, &mut writes, rules, now) else { return SeenHistory::default() };
         let recent = &mut writes[way];
         recent.note_origin(address, agent, rules, now);
-        SeenHistory { is_regular: recent.note_gap(rules, now), has_many_origins: recent.has_many_origins(rules) }
+        let is_regular = recent.note_gap(rules, now);
+        // The first gap is that between the newcomer and itself.
+        SeenHistory { is_regular, has_many_origins: recent.has_many_origins(rules), has_written: recent.gaps > 1 }
     }
 
     /// Raises signals of a buyer.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, value_parser};
 
-use crate::load::Crowd;
 use crate::load::bids::AUCTIONS_MAX;
+use crate::load::mixed::PopulationName;
 
 /// Examples, below the options.
 const EXAMPLES: &str = "\
@@ -20,6 +20,7 @@ Examples:
   firstcome rush --ladder 2000,8000,25000 --html l.html   which rates the server keeps, with plots
   firstcome rush --bids 50 --connections 1000 --pace-ms 10   1,000 bidders in a new auction, over the wire protocol
   firstcome rush --bids 500 --connections 8 --subscribers 1000   the delay of the last price at 1,000 subscribers
+  firstcome rush --crowd mixed --token-key secret --audience shop --check   people, campuses and bots: what the door does with each
 
 Where operators have tokens, rush creates its drop or its auctions with the one in the variable FIRSTCOME_TOKEN.
 Exit code: 0 the check holds; 1 it does not; 64 wrong argument; 69 no server, or no such drop or auction; 73 --json or --html.";
@@ -62,8 +63,8 @@ pub struct RushArgs {
     #[arg(long)]
     pub(super) expire: bool,
     /// Behavior of the buyers
-    #[arg(long, value_enum, default_value_t = Crowd::Real)]
-    pub(super) crowd: Crowd,
+    #[arg(long, value_enum, default_value_t = CrowdName::Real)]
+    pub(super) crowd: CrowdName,
     /// Load threads; by default one per core, at most 4
     #[arg(long, value_name = "N", value_parser = value_parser!(u8).range(1..=64))]
     pub(super) threads: Option<u8>,
@@ -83,6 +84,44 @@ pub struct RushArgs {
     pub(super) ladder: LadderArgs,
     #[command(flatten)]
     pub(super) bids: BidsArgs,
+    #[command(flatten)]
+    pub(super) mixed: MixedArgs,
+}
+
+/// The crowds of the command line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(super) enum CrowdName {
+    /// Every buyer places one order and leaves, whatever the answer.
+    Plain,
+    /// Every buyer places one order and checks out at once.
+    Checkout,
+    /// Like people: some repeat, ask twice, cancel, check out or never do; buyers who found it sold out wait for returns.
+    Real,
+    /// People, campuses and bots of several kinds, each with an address and a token: what the door does with each.
+    Mixed,
+}
+
+/// The arguments of the mixed crowd.
+#[derive(Args, Clone, Debug)]
+pub(super) struct MixedArgs {
+    /// With --crowd mixed: the population; defaults of the door are tuned on `a` alone
+    #[arg(long, value_enum, default_value_t = PopulationName::A)]
+    pub(super) population: PopulationName,
+    /// With --crowd mixed: size of the population, in percent of the full one (some 7,000 buyers)
+    #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = value_parser!(u32).range(1..=100))]
+    pub(super) percent: u32,
+    /// With --crowd mixed: time from the start of the drop to the end of the run; the crowd begins 12 s before the start
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = value_parser!(u16).range(5..=600))]
+    pub(super) sale_seconds: u16,
+    /// With --crowd mixed: the server's file of `identity.hs256_secret_files`, to sign the buyers' tokens
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_key: Option<PathBuf>,
+    /// With --crowd mixed: the server's `identity.audience`
+    #[arg(long, value_name = "NAME", default_value = "shop")]
+    pub(super) audience: String,
+    /// With --crowd mixed: exit with 1 if an aim of the door is missed
+    #[arg(long)]
+    pub(super) check: bool,
 }
 
 /// The arguments of a ladder.

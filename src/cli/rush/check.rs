@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::arguments::RushArgs;
+use super::arguments::{CrowdName, RushArgs};
 use crate::client::http::HttpClient;
 use crate::client::target::ServerAddress;
 use crate::client::wire::WireClient;
@@ -12,6 +12,7 @@ use crate::exit::Exit;
 use crate::load::bids::{AUCTIONS_MAX, AuctionSource, BidPlan, BidderTokens};
 use crate::load::drops::random;
 use crate::load::ladder::LadderPlan;
+use crate::load::mixed::{CrowdPlan, TokenKey};
 use crate::load::{Crowd, LoadPlan};
 
 /// The load shares the machine with the server: more threads would only take its cores.
@@ -19,11 +20,19 @@ const THREADS_MAX: usize = 4;
 /// Descriptors beside the connections: listeners of the runtimes, files, the terminal.
 const DESCRIPTORS_BESIDE: u64 = 64;
 
-/// A run of orders, or a ladder or a run of bids with the same parameters.
+/// A run of orders, or a ladder, a run of bids or one of the mixed crowd with the same parameters.
 pub(super) struct RushPlan {
     pub(super) plan: LoadPlan,
     pub(super) ladder: Option<LadderPlan>,
     pub(super) bids: Option<BidPlan>,
+    pub(super) mixed: Option<MixedPlan>,
+}
+
+/// A run of the mixed crowd.
+pub(super) struct MixedPlan {
+    pub(super) crowd: CrowdPlan,
+    /// A missed aim is a failure of the command.
+    pub(super) fails_if_missed: bool,
 }
 
 /// The plan of these arguments. Raises the limit of open files as far as it needs.
@@ -37,13 +46,17 @@ pub(super) fn plan(args: RushArgs) -> Result<RushPlan, Exit> {
     let others: Vec<_> =
         others.into_iter().filter_map(|node| node.map_err(|mistake| mistakes.push(mistake)).ok()).collect();
     let admin = admin_client(&args).map_err(|mistake| mistakes.push(mistake)).ok();
-    if args.expire && args.crowd != Crowd::Real {
+    if args.expire && args.crowd != CrowdName::Real {
         mistakes.push(
             "--expire needs the real crowd: buyers of the other crowds do not watch their reservation".to_owned(),
         );
     }
     let bids = bid_plan(&args).unwrap_or_else(|wrong| {
         mistakes.push(wrong);
+        None
+    });
+    let token_key = token_key(&args).unwrap_or_else(|mistake| {
+        mistakes.push(mistake);
         None
     });
     let p99_max = Duration::from_millis(u64::from(args.ladder.p99_ms));
@@ -66,6 +79,20 @@ pub(super) fn plan(args: RushArgs) -> Result<RushPlan, Exit> {
         Some(seed) => seed,
         None => random()? >> 32, // short enough to be typed
     };
+    let mixed = token_key.map(|key| MixedPlan {
+        crowd: CrowdPlan {
+            public: public.clone(),
+            admin: admin.clone(),
+            population: args.mixed.population,
+            seed,
+            percent: args.mixed.percent,
+            sale: Duration::from_secs(u64::from(args.mixed.sale_seconds)),
+            key,
+            audience: args.mixed.audience.clone(),
+            connections,
+        },
+        fails_if_missed: args.mixed.check,
+    });
     let plan = LoadPlan {
         public,
         others,
@@ -78,12 +105,39 @@ pub(super) fn plan(args: RushArgs) -> Result<RushPlan, Exit> {
         reads_percent: args.reads,
         drop_id: args.drop,
         expire: args.expire,
-        crowd: args.crowd,
+        crowd: orders_crowd(args.crowd),
         asks_once: false,
         seed,
         deadline: Duration::from_secs(u64::from(args.deadline)),
     };
-    Ok(RushPlan { plan, ladder, bids })
+    Ok(RushPlan { plan, ladder, bids, mixed })
+}
+
+/// The behavior of buyers in a run of orders. The mixed crowd has behaviors of its own.
+const fn orders_crowd(name: CrowdName) -> Crowd {
+    match name {
+        CrowdName::Plain => Crowd::Plain,
+        CrowdName::Checkout => Crowd::Checkout,
+        CrowdName::Real | CrowdName::Mixed => Crowd::Real,
+    }
+}
+
+/// The key that signs the tokens of the mixed crowd; none for the other crowds.
+fn token_key(args: &RushArgs) -> Result<Option<TokenKey>, String> {
+    let mixed = &args.mixed;
+    match (args.crowd, &mixed.token_key) {
+        (CrowdName::Mixed, None) => {
+            Err("--crowd mixed needs --token-key, the server's file of identity.hs256_secret_files".to_owned())
+        }
+        (CrowdName::Mixed, Some(_)) if args.bids.bids.is_some() || args.drop.is_some() || !args.nodes.is_empty() => {
+            Err("--crowd mixed makes a drop of its own at one server: without --bids, --drop and --nodes".to_owned())
+        }
+        (CrowdName::Mixed, Some(file)) => TokenKey::read(file).map(Some),
+        (CrowdName::Plain | CrowdName::Checkout | CrowdName::Real, None) if !mixed.check => Ok(None),
+        (CrowdName::Plain | CrowdName::Checkout | CrowdName::Real, None | Some(_)) => {
+            Err("--token-key and --check need --crowd mixed".to_owned())
+        }
+    }
 }
 
 fn admin_client(args: &RushArgs) -> Result<HttpClient, String> {

@@ -13,6 +13,12 @@ pub(crate) struct ResponseHead {
     pub(crate) replayed: bool,
     /// `Retry-After` in seconds; its other form, a date, counts as absent.
     pub(crate) retry_after_seconds: Option<u32>,
+    /// Requests a minute of the policy `buyer-suspected`, if `RateLimit-Policy` names it.
+    pub(crate) suspected_quota: Option<u32>,
+    /// `RateLimit-Policy` names an address' policy: of buyers with tokens, those of suspected ones alone.
+    pub(crate) is_charged_by_address: bool,
+    /// Requests that `RateLimit` leaves under the policy `address-writes`.
+    pub(crate) address_writes_left: Option<u32>,
 }
 
 /// The framing of a response's body.
@@ -83,6 +89,11 @@ fn read_header(header: &Header<'_>, head: &mut ResponseHead) -> Result<(), &'sta
         11 if is("retry-after") => {
             head.retry_after_seconds = number(value).and_then(|seconds| u32::try_from(seconds).ok());
         }
+        9 if is("ratelimit") => head.address_writes_left = parameter(value, r#""address-writes";r="#),
+        16 if is("ratelimit-policy") => {
+            head.suspected_quota = parameter(value, r#""buyer-suspected";q="#);
+            head.is_charged_by_address = memchr::memmem::find(value, br#""address-"#).is_some();
+        }
         19 if is("idempotent-replayed") => head.replayed = value == b"true",
         _ => {}
     }
@@ -95,6 +106,14 @@ fn set_framing(head: &mut ResponseHead, framing: Framing) -> Result<(), &'static
     }
     head.framing = framing;
     Ok(())
+}
+
+/// The number behind a part of a structured field.
+fn parameter(value: &[u8], before: &str) -> Option<u32> {
+    let at = memchr::memmem::find(value, before.as_bytes())?;
+    let digits = value.get(at + before.len()..)?;
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
+    number(digits.get(..end)?).and_then(|number| u32::try_from(number).ok())
 }
 
 /// A decimal number of at most 15 digits.
@@ -160,8 +179,24 @@ mod tests {
             close: true,
             replayed: true,
             retry_after_seconds: Some(3),
+            ..ResponseHead::default()
         };
         assert_eq!(head, expected);
+    }
+
+    #[test]
+    fn the_head_gives_the_policies_of_a_suspected_buyer() {
+        let head = |policy: &str, limit: &str| {
+            let text = format!(
+                "HTTP/1.1 429 X\r\nRateLimit-Policy: {policy}\r\nRateLimit: {limit}\r\ncontent-length: 0\r\n\r\n"
+            );
+            let head = parsed(&text);
+            (head.suspected_quota, head.is_charged_by_address, head.address_writes_left)
+        };
+        let both = r#""buyer-suspected";q=1;w=60, "address-writes";q=100;w=60"#;
+        assert_eq!(head(both, r#""buyer-suspected";r=0;t=60, "address-writes";r=97;t=1"#), (Some(1), true, Some(97)));
+        assert_eq!(head(r#""buyer-new";q=50;w=60"#, r#""buyer-new";r=49;t=1"#), (None, false, None));
+        assert_eq!(head(r#""address-buyers";q=20;w=60"#, r#""address-buyers";r=0;t=3"#), (None, true, None));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::script::{ReplayRequest, ReplayStep};
@@ -13,7 +14,7 @@ use crate::client::target::ServerAddress;
 use crate::load::client::{ExchangeError, LoadConnection};
 use crate::load::outcome::RequestOutcome;
 use crate::load::response::{LoadResponse, OrderView, decode_order};
-use crate::types::{DropId, OrderId, OrderState, Seq, hex};
+use crate::types::{DropId, IdentityDigests, IdentityKind, OrderId, OrderState, Seq, hex};
 
 /// Attempts of a request that was rejected, or whose outcome is unknown.
 const TRIES_MAX: u32 = 5;
@@ -45,6 +46,8 @@ struct PlacedOrder {
     id: OrderId,
     drop_id: DropId,
     units: i64,
+    /// The contact of the checkout, which must have the order's identities.
+    contact: String,
 }
 
 /// Sends the requests of a lane.
@@ -82,12 +85,15 @@ fn learn(
     view: &OrderView,
 ) {
     match ask {
-        ReplayRequest::Order { drop_id, quantity, recorded, .. } if outcome == RequestOutcome::Reserved => {
+        ReplayRequest::Order { drop_id, quantity, identities, recorded, .. } if outcome == RequestOutcome::Reserved => {
             let units = i64::from(quantity.get());
             *counts.units.entry(*drop_id).or_default() += units;
             counts.ids.push(view.id);
             if let Some(recorded) = recorded {
-                held.insert(*recorded, PlacedOrder { id: view.id, drop_id: *drop_id, units });
+                held.insert(
+                    *recorded,
+                    PlacedOrder { id: view.id, drop_id: *drop_id, units, contact: contact_of(identities) },
+                );
             }
         }
         ReplayRequest::Cancel(order) if view.state == OrderState::Cancelled => {
@@ -107,11 +113,11 @@ fn write(
     held: &BTreeMap<Seq, PlacedOrder>,
     request: &mut Vec<u8>,
 ) -> bool {
-    const CONTACT: &str = "{\"email\":\"replay@example.com\"}";
     request.clear();
     let host = &context.public.authority;
-    let on_order = |order: &Seq, action: &str, body: &str| {
-        let id = held.get(order)?.id;
+    let on_order = |order: &Seq, action: &str, body: fn(&PlacedOrder) -> String| {
+        let placed = held.get(order)?;
+        let (id, body) = (placed.id, body(placed));
         Some(format!(
             "POST /v1/orders/{id}/{action} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
@@ -119,22 +125,48 @@ fn write(
         ))
     };
     let text = match ask {
-        ReplayRequest::Order { drop_id, buyer, key, quantity, contact, .. } => context.drops.get(drop_id).map(|id| {
-            let contact = if *contact { format!(",\"contact\":{CONTACT}") } else { String::new() };
-            let (buyer, quantity) = (hex::encode(&buyer.0), quantity.get());
-            let body = format!("{{\"buyer\":\"{buyer}\",\"quantity\":{quantity}{contact}}}");
-            format!(
-                "POST /v1/drops/{id}/orders HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\
+        ReplayRequest::Order { drop_id, buyer, key, quantity, contact, identities, .. } => {
+            context.drops.get(drop_id).map(|id| {
+                let payment =
+                    identities.payment.map(|digest| format!(",\"payment_fingerprint\":\"{}\"", hex::encode(&digest.0)));
+                let contact = contact.then(|| format!(",\"contact\":{}", contact_of(identities)));
+                let (buyer, quantity) = (hex::encode(&buyer.0), quantity.get());
+                let more = format!("{}{}", contact.unwrap_or_default(), payment.unwrap_or_default());
+                let body = format!("{{\"buyer\":\"{buyer}\",\"quantity\":{quantity}{more}}}");
+                format!(
+                    "POST /v1/drops/{id}/orders HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\
                  Idempotency-Key: {}\r\nContent-Length: {}\r\n\r\n{body}",
-                hex::encode(&key.0),
-                body.len()
-            )
-        }),
-        ReplayRequest::CheckOut(order) => on_order(order, "checkout", &format!("{{\"contact\":{CONTACT}}}")),
-        ReplayRequest::Cancel(order) => on_order(order, "cancel", ""),
+                    hex::encode(&key.0),
+                    body.len()
+                )
+            })
+        }
+        ReplayRequest::CheckOut(order) => {
+            on_order(order, "checkout", |placed| format!("{{\"contact\":{}}}", placed.contact))
+        }
+        ReplayRequest::Cancel(order) => on_order(order, "cancel", |_| String::new()),
     };
     request.extend_from_slice(text.as_deref().unwrap_or("").as_bytes());
     !request.is_empty()
+}
+
+/// The contact of an order, as JSON: a capture has digests of identities alone, so texts made of them stand in. The same identity
+/// has the same text, and two that differ have two.
+fn contact_of(identities: &IdentityDigests) -> String {
+    let mut contact = json!({ "email": "replay@example.com" });
+    for (kind, digest) in identities.iter() {
+        let digits = hex::encode(&digest.0);
+        match kind {
+            IdentityKind::Email => contact["email"] = format!("{digits}@example.com").into(),
+            // Letters are not told apart in a phone number: three decimal digits for each byte.
+            IdentityKind::Phone => {
+                contact["phone"] = digest.0.iter().map(|byte| format!("{byte:03}")).collect::<String>().into();
+            }
+            IdentityKind::Address => contact["address"] = digits.into(),
+            IdentityKind::Payment => {}
+        }
+    }
+    contact.to_string()
 }
 
 /// Sends a request until there is a definite answer, with at most [`TRIES_MAX`] attempts.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::capture::format::{Record, RecordReader, Recorded, Trouble};
 use crate::engine::{self, Command, CreateDrop, DropCommand, DropSpec, OrderCommand, PlaceOrder, Refusal};
 use crate::load::outcome::RequestOutcome;
-use crate::types::{Digest, DropId, Quantity, Seq, UnixMillis};
+use crate::types::{Digest, DropId, IdentityDigests, Quantity, Seq, UnixMillis};
 
 /// A drop that the replay creates.
 pub(super) struct ReplayDrop {
@@ -28,8 +28,16 @@ pub(super) struct ReplayStep {
 
 /// The kinds of requests of a script.
 pub(super) enum ReplayRequest {
-    /// A new order; `recorded` is its number in the capture.
-    Order { drop_id: DropId, buyer: Digest, key: Digest, quantity: Quantity, contact: bool, recorded: Option<Seq> },
+    /// A new order; `recorded` is its number in the capture. `identities` are those that caps of its drop count.
+    Order {
+        drop_id: DropId,
+        buyer: Digest,
+        key: Digest,
+        quantity: Quantity,
+        contact: bool,
+        identities: Box<IdentityDigests>,
+        recorded: Option<Seq>,
+    },
     /// Checkout of the order that the capture has under this number.
     CheckOut(Seq),
     /// Cancellation of the order that the capture has under this number.
@@ -99,13 +107,15 @@ impl ReplayScript {
         let outcome_then = self.outcome_of(&command, &outcome);
         let (lane, ask) = match command {
             Command::Order(OrderCommand::Place(order)) => {
-                let PlaceOrder { drop_id, buyer, key, quantity, contact_given, facts: _ } = order;
+                let PlaceOrder { drop_id, buyer, key, quantity, contact_given, facts } = order;
                 let lane = lane(&buyer, self.lanes.len());
                 let recorded = outcome.reservation().map(|reservation| reservation.order);
                 if let Some(order) = recorded {
                     lane_of.insert(order, lane);
                 }
-                (Some(lane), ReplayRequest::Order { drop_id, buyer, key, quantity, contact: contact_given, recorded })
+                let (contact, identities) =
+                    (contact_given, Box::new(facts.map_or(IdentityDigests::NONE, |facts| facts.identities)));
+                (Some(lane), ReplayRequest::Order { drop_id, buyer, key, quantity, contact, identities, recorded })
             }
             Command::Order(OrderCommand::Checkout { order }) => {
                 (lane_of.get(&order).copied(), ReplayRequest::CheckOut(order))
