@@ -1,6 +1,7 @@
 //! The command line: arguments and output, one file per subcommand.
 
 pub mod auction;
+pub mod backup;
 pub mod buyer;
 pub mod cluster;
 pub mod completions;
@@ -16,6 +17,7 @@ pub mod order;
 pub mod preflight;
 pub mod recover;
 pub mod replay;
+pub mod restore;
 pub mod route;
 pub mod rush;
 pub mod serve;
@@ -88,6 +90,10 @@ pub enum CliCommand {
     Route(route::RouteArgs),
     /// Create, list and revoke operators' tokens
     Token(token::TokenArgs),
+    /// Back up a running server's database, and verify the copy
+    Backup(backup::BackupArgs),
+    /// Put a backup into a data directory
+    Restore(restore::RestoreArgs),
     /// After a disk fault: save the readable data into a new file
     Recover(recover::RecoverArgs),
     /// Migrate the file of an older version to this one
@@ -146,6 +152,8 @@ fn run_command(command: CliCommand) -> Result<(), Exit> {
         CliCommand::Cluster(args) => cluster::run(&args),
         CliCommand::Route(args) => route::run(&args),
         CliCommand::Token(args) => token::run(&args),
+        CliCommand::Backup(args) => backup::run(&args),
+        CliCommand::Restore(args) => restore::run(&args),
         CliCommand::Recover(args) => recover::run(&args),
         CliCommand::Migrate(args) => migrate::run(&args),
         CliCommand::OpenApi(_) => {

@@ -6,6 +6,7 @@
 
 mod admission;
 mod auctions;
+mod backup;
 mod challenge;
 mod cluster;
 mod example;
@@ -38,7 +39,7 @@ pub use example::example;
 use layers::Layers;
 pub use limits::{OPERATOR_CONNECTIONS_MAX, check_descriptors, settle_connections_max, somaxconn, warnings};
 pub use model::{
-    AccessLogSettings, AdmissionSettings, AdvertisedAddresses, AuctionSettings, ChallengeSettings, ClusterConfig,
+    AccessLogSettings, AdmissionSettings, AdvertisedAddresses, AuctionSettings, BackupSettings, ChallengeSettings, ClusterConfig,
     Config, ConfigError, ConnectionLimits, Exemptions, KeyFile, MailSettings, MailTls, MemberTls, OutboxSettings,
     PaymentSettings, PinCore, PlanSettings, RiskSettings, SuccessRedirect, TlsFiles, TraceSettings, WireLimits,
 };

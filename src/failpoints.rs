@@ -100,6 +100,8 @@ pub enum Bug {
     FailsOpen,
     /// The weight of a signal stays in a buyer's score for ever.
     ScoreNeverDecays,
+    /// A backup does not copy the pages again that checkpoints have written meanwhile.
+    BackupForgetsWritten,
     /// Many buyers behind one address raise `shared_client`, whatever their user agents.
     CampusByAddress,
     /// Each attempt of a mail has a Message-ID of its own.
@@ -127,6 +129,22 @@ pub enum PausePoint {
     JoinApplies,
     /// `cluster join`, between its watermark and its database.
     JoinInstalls,
+    /// A backup, after each piece of its copy.
+    BackupCopies,
+    /// A backup, with the whole copy, before it is verified.
+    BackupVerifies,
+    /// A backup, after each piece that it packs.
+    BackupPacks,
+    /// A backup, verified and packed, before its watermark has its name.
+    BackupMarks,
+    /// A backup, between the name of its watermark and its own.
+    BackupNames,
+    /// A backup that has its name, before it counts as made.
+    BackupNamed,
+    /// `restore`, with the unpacked copy, before it is verified.
+    RestoreVerifies,
+    /// `restore`, with the finished copy, before it takes its place.
+    RestoreInstalls,
     /// The relay, before it sends a delivery.
     BeforeDelivery,
     /// The relay, when a delivery has its response and before the result is recorded.

@@ -7,6 +7,7 @@
 
 mod acceptor;
 mod auditor_task;
+mod backup_task;
 mod capture_file;
 #[cfg(feature = "cluster")]
 mod cluster_checks;
@@ -17,6 +18,7 @@ mod node;
 mod note_task;
 mod per_address;
 mod start;
+mod start_losses;
 mod threads;
 mod tls;
 mod unpayable;

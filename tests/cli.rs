@@ -28,9 +28,15 @@ fn refused_serve(data: &Path, more: &[&str]) -> (i32, String) {
 
 #[test]
 fn help_shows_examples_everywhere() {
-    for arguments in
-        [&["--help"][..], &["serve", "--help"], &["rush", "--help"], &["verify", "--help"], &["openapi", "--help"]]
-    {
+    for arguments in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["rush", "--help"],
+        &["verify", "--help"],
+        &["openapi", "--help"],
+        &["backup", "--help"],
+        &["restore", "--help"],
+    ] {
         let output = firstcome(arguments);
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && text.contains("Examples:"), "{arguments:?}: {text}");

@@ -14,6 +14,7 @@ use std::path::Path;
 use firstcome::store::fault_marker::MARKER_FILE;
 use firstcome::store::migrate::migrate;
 use firstcome::store::recover::{AcceptedRisks, recover};
+use firstcome::store::restore::{RestorePlan, restore};
 use firstcome::store::{Store, StoreError, load, verify};
 use firstcome::writer::clock::wall_clock;
 use tracing_kill::kill_after;
@@ -90,10 +91,15 @@ fn sales(scratch: &Path) -> (Files, Files) {
 
 /// Kills a command after each call that changes a file, and checks what follows.
 fn kill_everywhere(scratch: &Path, command: &str, files: &Files, check: impl Fn(&Path, &str)) {
+    kill_everywhere_with(scratch, command, &[], files, check);
+}
+
+/// The same with further arguments.
+fn kill_everywhere_with(scratch: &Path, command: &str, more: &[&str], files: &Files, check: impl Fn(&Path, &str)) {
     for calls in 1.. {
         let directory = scratch.join(format!("{command}-{calls}"));
         put(&directory, files);
-        let killed = kill_after(&[command, "--data", directory.to_str().expect("a path")], calls);
+        let killed = kill_after(&[&[command, "--data", directory.to_str().expect("a path")], more].concat(), calls);
         let what = match &killed {
             Some(call) => format!("{command} killed after change {calls} ({call})"),
             None => format!("{command} came to its end"),
@@ -173,5 +179,46 @@ fn a_rebuilt_file_never_takes_the_place_of_files_that_have_moved_on() {
         let mut found = told(directory);
         found.retain(|line| !line.ends_with(" events_lost 0"));
         assert_eq!(found, expected, "{what}: acknowledged sales are gone");
+    });
+}
+
+#[test]
+fn a_restore_that_is_killed_anywhere_leaves_the_old_file_or_is_completed_by_the_next() {
+    let _one = ONE.lock();
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (files, later) = sales(scratch.path());
+    let (early, backup) = (scratch.path().join("early"), scratch.path().join("backup.db"));
+    put(&early, &files);
+    let expected = told(&early);
+    let copied = rusqlite::Connection::open(early.join(PARTS[0])).expect("opened");
+    copied.execute("VACUUM INTO ?1", [backup.to_str().expect("a path")]).expect("copied");
+    put(&scratch.path().join("late"), &later);
+    let before = told(&scratch.path().join("late"));
+    let events = |lines: &[String]| lines.iter().filter(|line| line.starts_with("event ")).count();
+    let lost = u64::try_from(events(&before) - events(&expected)).expect("more");
+    let accepted = format!("--accept-loss={lost}");
+    let more = [backup.to_str().expect("a path"), accepted.as_str()];
+    let is_restored = |directory: &Path| {
+        let mut found = told(directory);
+        found.retain(|line| !line.contains(" events_lost "));
+        found == expected
+    };
+    kill_everywhere_with(scratch.path(), "restore", &more, &later, |directory, what| {
+        match start(directory) {
+            Ok(()) => {
+                assert!(told(directory) == before || is_restored(directory), "{what}: neither the one nor the other")
+            }
+            Err(error) => assert_eq!(error.exit_code(), 74, "{what}: {error}"),
+        }
+        let plan = RestorePlan { backup: &backup, directory, newer: None, accept_loss: Some(lost), now: wall_clock() };
+        match restore(&plan) {
+            Ok(_) => {}
+            // It had come to its end: the event of the loss is what the backup lacks now.
+            Err(StoreError::OtherLoss { missing: 1, .. }) => {}
+            Err(error) => panic!("{what}: {error}"),
+        }
+        assert!(is_restored(directory), "{what}");
+        start(directory).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(verify::verify(directory).expect("verified").problems, Vec::<String>::new(), "{what}");
     });
 }

@@ -1,7 +1,8 @@
 //! The JSON bodies of requests and responses. Requests are validated here, so that the modules behind need not.
 
 pub mod auctions;
-pub mod buyers;
+pub mod backups;
+mod buyers;
 pub mod challenges;
 mod encoding;
 pub mod endpoints;
@@ -17,6 +18,7 @@ pub mod undo;
 pub use auctions::{
     BidRequest, auction_body, bid_body, bid_record_body, parse_auction, parse_bid, parse_buy_now, receipt_body,
 };
+pub use backups::{BackupJson, parse_backup};
 pub use buyers::{buyer_tier_body, parse_tier};
 pub use challenges::challenge_body;
 pub use encoding::CreatedBody;

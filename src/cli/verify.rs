@@ -35,13 +35,13 @@ pub struct VerifyArgs {
 /// # Errors
 /// 65 with a line per problem, or the error that prevented reading.
 pub fn run(args: &VerifyArgs) -> Result<(), Exit> {
-    let report = verified(args)?;
+    let (report, has_watermark) = verified(args)?;
     output::line(totals(args.copy.as_deref().unwrap_or(&args.data), &report));
     if report.problem_count == 0 {
         output::line(
             "verified: every counter agrees with the orders and with the audit log, and the hash chain is complete",
         );
-        if args.copy.is_some() {
+        if !has_watermark {
             output::line(format!(
                 "a copy has no watermark: whether the server acknowledged more than event {} is not known",
                 report.last_seq
@@ -58,15 +58,17 @@ pub fn run(args: &VerifyArgs) -> Result<(), Exit> {
     Err(Exit::bad_data(lines.join("\n")))
 }
 
-fn verified(args: &VerifyArgs) -> Result<VerifyReport, Exit> {
+/// Returns the report, and whether a watermark says what was acknowledged.
+fn verified(args: &VerifyArgs) -> Result<(VerifyReport, bool), Exit> {
     let Some(copy) = &args.copy else {
         return verify::verify(&args.data)
+            .map(|report| (report, true))
             .map_err(|error| Exit::new(error.exit_code(), error.told(&args.data.join(DATABASE_FILE))));
     };
     if copy.is_dir() {
         return Err(Exit::usage(format!("{0} is a directory: run firstcome verify --data {0}", copy.display())));
     }
-    verify::verify_copy(copy).map_err(|error| Exit::new(error.exit_code(), error.told(copy)))
+    verify::verify_backup(copy).map_err(|error| Exit::new(error.exit_code(), error.told(copy)))
 }
 
 fn totals(place: &Path, report: &VerifyReport) -> String {

@@ -140,6 +140,11 @@ impl Layers {
                 "writer.checkpoint_wal_bytes must be below writer.reset_wal_bytes".into(),
             ),
             (
+                ["backup.every_seconds", "backup.directory"],
+                config.backup.every_seconds == 0 || config.backup.directory.is_some(),
+                "backup.every_seconds needs backup.directory: a directory on another disk than the data".into(),
+            ),
+            (
                 ["identity.audience", "identity.audience"],
                 !config.identity_audience.is_empty()
                     || (config.hs256_secret_files.is_empty() && config.eddsa_public_key_files.is_empty()),

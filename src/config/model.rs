@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
 use crate::types::shard::Shard;
-use crate::types::{Amount, EventFilter, PhoneRegion, Provider, Signal, Tier};
+use crate::types::{Amount, EventFilter, Packing, PhoneRegion, Provider, Signal, Tier};
 
 /// The configuration of a server. The text of each field's [`Setting`](super::setting::Setting) explains it.
 #[derive(Clone, Debug)]
@@ -37,6 +37,7 @@ pub struct Config {
     pub payments: PaymentSettings,
     pub auctions: AuctionSettings,
     pub plan: PlanSettings,
+    pub backup: BackupSettings,
     pub traces: TraceSettings,
     pub outbox: OutboxSettings,
     pub mail: MailSettings,
@@ -138,6 +139,7 @@ impl Config {
             payments: PaymentSettings::default(),
             auctions: AuctionSettings::default(),
             plan: PlanSettings::default(),
+            backup: BackupSettings::default(),
             traces: TraceSettings::default(),
             outbox: OutboxSettings::default(),
             mail: MailSettings::default(),
@@ -304,6 +306,19 @@ pub struct AuctionSettings {
 pub struct PlanSettings {
     pub requests_per_second: u32,
     pub depletion_seconds: u32,
+}
+
+/// Backups that the server makes by itself.
+#[derive(Clone, Debug, Default)]
+pub struct BackupSettings {
+    pub directory: Option<PathBuf>,
+    /// 0 if none is made.
+    pub every_seconds: u64,
+    pub keep: usize,
+    pub packing: Packing,
+    /// Pace of every copy.
+    pub bytes_per_second: u64,
+    pub at_leader: bool,
 }
 
 /// Choice of the writes that are traced.

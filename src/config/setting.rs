@@ -44,6 +44,7 @@ impl Setting {
             | "full, interval"
             | "starttls, implicit, none"
             | "text, json"
+            | "none, zstd, gzip"
             | "suspected, new, verified, premium"
             | "stripe, payos, standard-webhooks, sandbox" => ValueKind::Text,
             "true, false" => ValueKind::Flag,

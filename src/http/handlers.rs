@@ -2,6 +2,7 @@
 
 pub(super) mod auctions;
 pub(super) mod audit;
+pub(super) mod backups;
 pub(super) mod buyers;
 mod cached_pages;
 pub(super) mod challenges;

@@ -376,6 +376,7 @@ mod tests {
             "NewWebhookEndpoint" => json::parse_new_endpoint(body).map(drop),
             "WebhookEndpointPatch" => json::parse_endpoint_changes(body).map(drop),
             "Resend" => json::parse_resend(body).map(drop),
+            "NewBackup" => json::parse_backup(body).map(drop),
             "NewBuyerTier" => json::parse_tier(body).map(drop),
             "OrderSearch" => json::parse_search(body).map(drop),
             // Its verifier reads it, and requires a signature.

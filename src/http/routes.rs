@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::handlers::{
-    Handler, HandlerResponse, RouteEntry, auctions, audit, buyers, challenges, contacts, drops, endpoints, health,
-    metrics, nodes, order_history, order_lists, order_payments, orders, pages, provider_events, streams, undo,
+    Handler, HandlerResponse, RouteEntry, auctions, audit, backups, buyers, challenges, contacts, drops, endpoints,
+    health, metrics, nodes, order_history, order_lists, order_payments, orders, pages, provider_events, streams, undo,
 };
 use super::request::Call;
 pub use super::route::{Listener, RequiredRole, Route};
@@ -28,6 +28,7 @@ const ROWS: &[&[RouteEntry]] = &[
     endpoints::ROUTES,
     buyers::ROUTES,
     audit::ROUTES,
+    backups::ROUTES,
     nodes::ROUTES,
     metrics::ROUTES,
     health::ROUTES,

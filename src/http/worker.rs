@@ -37,6 +37,7 @@ use crate::payments::sessions::RefusedSessions;
 use crate::payments::{WebhookVerifiers, accepted_amounts};
 use crate::read::metrics_sample::MetricsSampler;
 use crate::read::{AuctionResponseCache, AuditorState, DropResponseCache, DropStarts, PageCache, Reader};
+use crate::store::backup_requests::BackupRequests;
 use crate::telemetry::access_log::{AccessLog, AccessRecord, AccessSampler};
 use crate::telemetry::traces::{Tracer, WriteTimeline};
 use crate::telemetry::{HttpMeter, HttpMeterLabels, MeteredRoute, Telemetry};
@@ -77,6 +78,8 @@ pub struct ServerState {
     /// Counts clients whose command was not decided in time.
     pub reply_timeouts: metrics::Counter,
     pub access_log: Option<AccessLog>,
+    /// Requests of operators for backups, and the state of the last one.
+    pub backups: Arc<BackupRequests>,
 }
 
 /// The labels of requests that lead to no route.

@@ -7,9 +7,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::auditor_task::MismatchHook;
+use super::backup_task::{BackupParts, BackupThread};
 use super::capture_file;
 use super::listeners::Listeners;
 use super::node::{self, NodeStart, NodeThread};
+use super::start_losses::record_losses;
 use super::threads::{ServerParts, ServerThreads};
 use super::tls::Tls;
 use super::unpayable;
@@ -23,16 +25,16 @@ use crate::payments::WebhookVerifiers;
 use crate::payments::sessions::{self, SessionService};
 use crate::read::{Reader, outbox as outbox_rows};
 use crate::store::advice;
-use crate::store::beside::{self, NoteKeeper, Replaced};
+use crate::store::beside::{self, NoteKeeper};
 use crate::store::clock_file::ClockFile;
 use crate::store::open::{self, DATABASE_FILE};
 use crate::store::recover::explain;
-use crate::store::{Durability, Loaded, Store, StoreError, accepted_loss, load, ownership, resumption};
+use crate::store::{Durability, Loaded, Store, StoreError, load, ownership, resumption};
 use crate::telemetry::access_log::{self, AccessLog, AccessLogOptions, AccessLogThread};
 use crate::telemetry::{Telemetry, WriterLabels, WriterMeter};
 use crate::types::shard::NumberSeries;
 use crate::types::text::rfc3339;
-use crate::types::{DropId, Seq, Shard, SnapshotGate, UnixMillis};
+use crate::types::{DropId, Shard, SnapshotGate, UnixMillis};
 use crate::writer::checkpoint::CheckpointLimits;
 use crate::writer::clock::wall_clock;
 use crate::writer::{
@@ -71,6 +73,7 @@ pub struct RunningServer {
     relay: Relay,
     access_log: Option<AccessLogThread>,
     node: Option<NodeThread>,
+    backup: BackupThread,
 }
 
 /// Starts a server. `on_fault` is called on the writer's thread if the writer ends in a fault: the process must end then.
@@ -164,6 +167,7 @@ pub fn start_viewed(
     let mismatched = loaded.state.drops().filter(|entry| entry.mismatch).map(|entry| entry.id).collect();
     let (epoch, note) = (store.epoch, NoteKeeper::new(&store));
     let series = NumberSeries::of(&store.file_id, epoch);
+    let mut backup = BackupParts::of(&store, &config.backup, config.free_bytes_min, &telemetry);
     let reader = Reader::open(&store.path, Arc::clone(&gate)).map_err(|error| read_fault(&store.path, error))?;
     let capture = capture_file::begin(&config, &store, &loaded.state, &reader, &telemetry)?;
     let (mut writer, mut handle) = Writer::new(store, loaded, Arc::new(clock), gate, meter, options);
@@ -172,6 +176,7 @@ pub fn start_viewed(
         Some(NodeStart { parts, thread }) => (writer.replicate(parts, handle), Some(thread)),
         None => (handle, None),
     };
+    backup.node.clone_from(&handle.node);
     let operators = Arc::clone(&admission.operators);
     writer.rescue_with(Box::new(move || operators.file_content()));
     let recorder = capture.map(|capture| {
@@ -201,6 +206,7 @@ pub fn start_viewed(
         egress,
         telemetry,
         access_log,
+        backups: Arc::clone(&backup.requests),
         writer: handle.clone(),
         note,
         mismatched,
@@ -208,6 +214,8 @@ pub fn start_viewed(
     };
     let server =
         ServerThreads::start(listeners, parts).map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
+    let backup =
+        backup.start().map_err(|error| Exit::system(format!("the thread of backups could not start: {error}")))?;
     let (reader, writer, telemetry) = (session_reader, handle.clone(), session_telemetry);
     let parts = sessions::SessionDependencies { reader, writer, public_url, telemetry, series, refused };
     let sessions = sessions
@@ -226,6 +234,7 @@ pub fn start_viewed(
         relay,
         access_log: access_thread,
         node: node_thread,
+        backup,
     })
 }
 
@@ -236,39 +245,6 @@ struct OpenedFiles {
     verifiers: WebhookVerifiers,
     sessions: Vec<SessionService>,
     outbox: OutboxSetup,
-}
-
-/// Tells that the file is a copy of the one that lay there, which has ended at event `found`.
-fn tell_of_a_copy(store: &Store, replaced: Replaced, found: Seq) {
-    let missing = match replaced.known {
-        None => String::new(),
-        Some(known) if known > found => format!(
-            "; it ends at event {found}, and the one before had event {known}: at least {} events are missing, orders and \
-             payments among them",
-            known.get().saturating_sub(found.get())
-        ),
-        Some(known) => format!("; event {known} of the one before is not in it: its history is another one"),
-    };
-    tracing::error!(
-        epoch = store.epoch,
-        "the database is a copy of the one that lay here: a new epoch begins{missing}"
-    );
-}
-
-/// Records what a power failure took, and that the file is a copy of the one that lay there.
-fn record_losses(store: &mut Store, loaded: &mut Loaded, clock: &Clock) -> Result<(), StoreError> {
-    if let Some(lost) = store.lost {
-        tracing::error!(
-            events = lost.events,
-            "a power loss took events that --durability interval does not promise to keep"
-        );
-        accepted_loss::record(store, loaded, clock.now(), lost.events)?;
-    }
-    let found = loaded.state.seq();
-    if let Some(replaced) = accepted_loss::of_a_copy(store, loaded, clock.now())? {
-        tell_of_a_copy(store, replaced, found);
-    }
-    Ok(())
 }
 
 /// Returns the mistakes of the files that the settings name, one line each: tokens, certificates, keys and secrets.
@@ -458,6 +434,7 @@ impl RunningServer {
     /// If the writer ended in a fault.
     pub fn stop(self) -> Result<(), Exit> {
         self.server.stop();
+        self.backup.stop();
         if let Some(access_log) = self.access_log {
             access_log.stop();
         }

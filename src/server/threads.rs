@@ -27,6 +27,7 @@ use crate::http::{openapi, trace_context};
 use crate::payments::WebhookVerifiers;
 use crate::payments::sessions::RefusedSessions;
 use crate::read::{AuditorState, Reader};
+use crate::store::backup_requests::BackupRequests;
 use crate::store::beside::NoteKeeper;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::{PanicMeter, Telemetry, catalogue as metric, logging};
@@ -59,6 +60,7 @@ pub(super) struct ServerParts {
     pub(super) egress: EgressClient,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) access_log: Option<AccessLog>,
+    pub(super) backups: Arc<BackupRequests>,
     /// It has a reply mailbox for each worker and one for the query thread.
     pub(super) writer: WriterHandle,
     pub(super) note: NoteKeeper,
@@ -103,6 +105,7 @@ impl ServerThreads {
             long_bodies: Semaphore::new(LONG_BODIES_MAX),
             telemetry: parts.telemetry,
             access_log: parts.access_log,
+            backups: parts.backups,
             auditor: AuditorState::default(),
             stopping,
             config: parts.config,

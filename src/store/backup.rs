@@ -1,5 +1,6 @@
 //! The check of a backup: a single file, only read, against the database that it is a copy of.
 
+use std::fs::File;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -8,9 +9,10 @@ use super::StoreError;
 use super::advice::has_log;
 use super::chain::ChainLink;
 use super::open::{DATABASE_FILE, FileIdentity, check_identity, last_link, link_at};
+use super::packing::packing_of;
 use crate::exit;
 use crate::sqlite::{self, Access};
-use crate::types::{Seq, hex};
+use crate::types::{Packing, Seq, hex};
 
 /// A backup that is a whole firstcome database.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,6 +30,9 @@ pub struct BackupState {
 /// # Errors
 /// A predicate of the file, such as `is damaged: …`.
 pub fn check(backup: &Path, data: &Path) -> Result<BackupState, String> {
+    if let Ok(Some(form @ (Packing::Zstd | Packing::Gzip))) = File::open(backup).and_then(|file| packing_of(&file)) {
+        return Err(format!("is packed with {}: unpack it, and name what is unpacked", form.as_str()));
+    }
     let connection = open(backup).map_err(|error| predicate(&error))?;
     let damaged = |error: rusqlite::Error| format!("is damaged: {error}");
     let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(damaged)?;

@@ -33,14 +33,14 @@ const NOTE_BYTES_MAX: u64 = 65_536;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Note {
     /// Random id of the database, as hexadecimal digits.
-    file_id: String,
+    pub(super) file_id: String,
     /// Highest epoch that the database had in this directory.
     pub epoch: u64,
     /// Inode and birth time of the database file; device and inode where there is no birth time. A file system may give the inode of a removed file to the next
     /// one; the birth time (nanoseconds since 1970; 0 where the file system has none) tells them apart.
     place: String,
     /// An event that is on the disk, and the link of the chain that ends with it. `None` in a note of an older version.
-    known: Option<(Seq, String)>,
+    pub(super) known: Option<(Seq, String)>,
     /// Operators had tokens in this directory: without their file no request has the role owner.
     operators: bool,
 }

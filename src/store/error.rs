@@ -64,7 +64,7 @@ pub enum StoreError {
         "{path} has schema {found}, this program supports up to schema {expected}; use the version that wrote the file"
     )]
     NewerSchema { path: PathBuf, found: i64, expected: i64 },
-    #[error("{path} does not exist; `firstcome serve --data DIR` creates it")]
+    #[error("{path} does not exist; `firstcome serve --data DIR` creates a database")]
     Missing { path: PathBuf },
     /// The database is missing, but its watermark is present.
     #[error(
@@ -161,6 +161,13 @@ pub enum StoreError {
         "{missing} events are missing, not {quoted}; nothing was changed; `--accept-loss={missing}` accepts the loss"
     )]
     OtherLoss { missing: u64, quoted: u64 },
+    /// A backup that is not made, or cannot be restored here.
+    #[error("{path} {what}")]
+    Backup {
+        path: PathBuf,
+        /// Predicate of the path, and what to do.
+        what: String,
+    },
     /// A setting of a connection did not take effect.
     #[error("SQLite setting {name} is {found} instead of {expected}; the server does not run with it")]
     Setting { name: &'static str, found: String, expected: String },
@@ -271,6 +278,7 @@ impl StoreError {
             | StoreError::PageSize { .. }
             | StoreError::Mixed { .. }
             | StoreError::Empty { .. }
+            | StoreError::Backup { .. }
             | StoreError::Inconsistent(_) => exit::BAD_DATA,
             StoreError::Missing { .. } | StoreError::Vanished { .. } | StoreError::NoEmptyFile { .. } => exit::MISSING,
             StoreError::Denied { .. } => exit::DENIED,
@@ -346,6 +354,7 @@ impl StoreError {
             | StoreError::OtherLoss { .. }
             | StoreError::Inconsistent(_)
             | StoreError::PageSize { .. }
+            | StoreError::Backup { .. }
             | StoreError::DiskFault { .. }
             | StoreError::Io { .. } => Severity::Storage,
         }

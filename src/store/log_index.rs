@@ -5,11 +5,12 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 /// Bytes before the first frame of a write-ahead log.
-const LOG_HEADER_BYTES: u64 = 32;
+pub(super) const LOG_HEADER_BYTES: u64 = 32;
 /// Bytes of a frame: its header, which begins with the number of the page, and a page.
-const FRAME_BYTES: u64 = 24 + 4096;
+pub(super) const FRAME_BYTES: u64 = 24 + 4096;
 /// Bytes of a block of the index; the first begins with the header.
 pub(super) const INDEX_BYTES: u64 = 32_768;
 /// Places in the header of the index: the last frame, and the salt of the log.
@@ -35,8 +36,8 @@ pub(super) enum LogState {
 
 /// The open log and its index. They stay open: closing one would release SQLite's own locks on it.
 pub(super) struct LogIndex {
-    pub(super) log: File,
-    pub(super) index: File,
+    pub(super) log: Arc<File>,
+    pub(super) index: Arc<File>,
     seen: RefCell<SeenIndex>,
 }
 
@@ -48,7 +49,7 @@ struct SeenIndex {
 }
 
 impl LogIndex {
-    pub(super) fn new(log: File, index: File) -> LogIndex {
+    pub(super) fn new(log: Arc<File>, index: Arc<File>) -> LogIndex {
         LogIndex { log, index, seen: RefCell::default() }
     }
 
@@ -73,7 +74,7 @@ impl LogIndex {
         if !self.log_has(frames, salt)? {
             return Ok(if is_older { LogState::IndexChanged } else { LogState::LogChanged });
         }
-        let pages = self.pages(frames)?;
+        let pages = pages(&self.index, frames)?;
         let mut seen = self.seen.borrow_mut();
         let known = if seen.salt == salt { seen.pages.as_slice() } else { &[] };
         if !pages.starts_with(known) || !self.has_new_frames(&pages, known.len())? {
@@ -96,23 +97,6 @@ impl LogIndex {
         Ok(found == salt && hole >= bytes)
     }
 
-    /// Reads the page numbers of the first `frames` frames.
-    fn pages(&self, frames: u64) -> io::Result<Vec<u8>> {
-        let mut pages = Vec::new();
-        let (mut left, mut at, mut here) = (frames, FIRST_PAGES_AT, FIRST_PAGES);
-        let mut block = 0u64;
-        while left > 0 {
-            let count = left.min(here);
-            let begin = pages.len();
-            pages.resize(begin.saturating_add(usize::try_from(count * PAGE_NUMBER_BYTES).unwrap_or(0)), 0);
-            self.index.read_exact_at(pages.get_mut(begin..).unwrap_or_default(), at)?;
-            left = left.saturating_sub(count);
-            block = block.saturating_add(1);
-            (at, here) = (block.saturating_mul(INDEX_BYTES), BLOCK_PAGES);
-        }
-        Ok(pages)
-    }
-
     /// Holds a sample of the page numbers from byte `from` on against the log, the first and the last among them.
     fn has_new_frames(&self, pages: &[u8], from: usize) -> io::Result<bool> {
         let numbers = pages.get(from..).unwrap_or_default().as_chunks::<4>().0;
@@ -129,6 +113,23 @@ impl LogIndex {
         }
         Ok(true)
     }
+}
+
+/// Reads the page numbers of the first `frames` frames, of four bytes each in the order of this machine.
+pub(super) fn pages(index: &File, frames: u64) -> io::Result<Vec<u8>> {
+    let mut pages = Vec::new();
+    let (mut left, mut at, mut here) = (frames, FIRST_PAGES_AT, FIRST_PAGES);
+    let mut block = 0u64;
+    while left > 0 {
+        let count = left.min(here);
+        let begin = pages.len();
+        pages.resize(begin.saturating_add(usize::try_from(count * PAGE_NUMBER_BYTES).unwrap_or(0)), 0);
+        index.read_exact_at(pages.get_mut(begin..).unwrap_or_default(), at)?;
+        left = left.saturating_sub(count);
+        block = block.saturating_add(1);
+        (at, here) = (block.saturating_mul(INDEX_BYTES), BLOCK_PAGES);
+    }
+    Ok(pages)
 }
 
 impl SeenIndex {
@@ -178,7 +179,7 @@ mod tests {
         let store = Store::open(scratch.path(), UnixMillis::ZERO).expect("made");
         store.connection.pragma_update(None, "synchronous", "OFF").expect("set");
         let path = scratch.path().join("firstcome.db-shm");
-        let open = |name: &str| File::open(scratch.path().join(name)).expect("opened");
+        let open = |name: &str| Arc::new(File::open(scratch.path().join(name)).expect("opened"));
         let looks = LogIndex::new(open("firstcome.db-wal"), open("firstcome.db-shm"));
         let write = |times: u32| {
             for _ in 0..times {

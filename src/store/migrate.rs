@@ -116,7 +116,7 @@ fn compare_first_schema(directory: &Path, accepted: AcceptedRisks) -> Result<Com
 }
 
 /// Changes a copy, step by step, in one transaction.
-fn change(copy: &Path, from: i64) -> Result<(), StoreError> {
+pub(super) fn change(copy: &Path, from: i64) -> Result<(), StoreError> {
     let connection = sqlite::open(copy, Access::Write)?;
     // A table takes the place of another of its name, to which a third refers.
     connection.pragma_update(None, "foreign_keys", false)?;

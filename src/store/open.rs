@@ -3,6 +3,7 @@
 //! Invariant: a server starts with everything that was acknowledged, or not at all.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -14,6 +15,7 @@ use super::chain::ChainLink;
 use super::clock_file::ClockFile;
 use super::fault_marker::{FaultMarker, MARKER_FILE, is_interrupted};
 use super::foreign_commits::ForeignCommits;
+use super::live_copy::LiveCopy;
 use super::lock::{DirectoryLock, sync_directory};
 use super::open_files::{LOG_FILE, OpenFiles};
 use super::ownership::{is_there, open_private};
@@ -56,6 +58,8 @@ pub struct Store {
     pub path: PathBuf,
     /// Files as they were opened, to notice the loss of one.
     pub files: OpenFiles,
+    /// The copy for a backup, which the writer and the thread of backups share.
+    pub live_copy: Arc<LiveCopy>,
     pub foreign_commits: ForeignCommits,
     pub watermark: Watermark,
     pub marker: FaultMarker,
@@ -168,6 +172,7 @@ impl Store {
         if trust == Trust::Watermark && replaced.is_none() {
             beside::write_of(&path, &mark);
         }
+        let live_copy = Arc::new(LiveCopy::new(&path, files.shared()));
         let foreign_commits = ForeignCommits::watch(&connection)?;
         sync_directory(directory)?;
         let digest_key = DigestKey::new(&key);
@@ -179,6 +184,7 @@ impl Store {
             replaced,
             path,
             files,
+            live_copy,
             foreign_commits,
             watermark,
             marker,

@@ -8,9 +8,11 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::StoreError;
 use super::fault_marker::MARKER_FILE;
+use super::live_copy::SharedFiles;
 use super::lock::LOCK_FILE;
 use super::log_index::{INDEX_BYTES, LogIndex, LogState};
 use super::open::DATABASE_FILE;
@@ -109,7 +111,7 @@ impl KnownFiles {
 pub struct OpenFiles {
     known: KnownFiles,
     /// Stays open, as its log does: closing it would release SQLite's own locks on it.
-    database: File,
+    database: Arc<File>,
     log: LogIndex,
     written: Cell<Written>,
     /// True after a second name of a file was told.
@@ -131,8 +133,8 @@ impl OpenFiles {
         let open = |name: &str| File::open(at(name)).map_err(failed(at(name)));
         Ok(OpenFiles {
             known: KnownFiles { directory: directory.to_path_buf(), directory_id: FileId::of(&stat("")?), parts },
-            database: open(DATABASE_FILE)?,
-            log: LogIndex::new(open(LOG_FILE)?, open(INDEX_FILE)?),
+            database: Arc::new(open(DATABASE_FILE)?),
+            log: LogIndex::new(Arc::new(open(LOG_FILE)?), Arc::new(open(INDEX_FILE)?)),
             written: Cell::new(Written::of(&stat(DATABASE_FILE)?)),
             has_told_name: Cell::new(false),
             has_told_link: Cell::new(false),
@@ -148,7 +150,18 @@ impl OpenFiles {
     /// Returns the open database and its log, with the names that a copy of them must have.
     #[must_use]
     pub fn content(&self) -> [(&'static str, &File); 2] {
-        [(DATABASE_FILE, &self.database), (LOG_FILE, &self.log.log)]
+        [(DATABASE_FILE, &*self.database), (LOG_FILE, &*self.log.log)]
+    }
+
+    /// Returns the open files for a copy beside the writer, which shares their descriptors: to close one of its own would release
+    /// SQLite's locks.
+    #[must_use]
+    pub(super) fn shared(&self) -> SharedFiles {
+        SharedFiles {
+            database: Arc::clone(&self.database),
+            log: Arc::clone(&self.log.log),
+            index: Arc::clone(&self.log.index),
+        }
     }
 
     /// Notes that this process has written the database file.
@@ -319,10 +332,10 @@ mod tests {
         let mut files = OpenFiles::note(store.directory()).expect("noted");
         assert_eq!(files.look(), Look::Same);
         // Its first bytes cannot be read: EIO.
-        files.log.index = File::open("/proc/self/mem").expect("opened");
+        files.log.index = Arc::new(File::open("/proc/self/mem").expect("opened"));
         let found = files.look();
         assert_eq!(found, Look::Unreadable { path: store.directory().join(LOG_FILE), errno: libc::EIO });
-        files.log.index = File::open("/dev/null").expect("opened");
+        files.log.index = Arc::new(File::open("/dev/null").expect("opened"));
         assert!(matches!(files.look(), Look::Lost(lost) if lost.what == "was cut or overwritten"));
     }
 }

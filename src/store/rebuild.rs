@@ -49,12 +49,39 @@ pub fn rebuild<T>(
     now: UnixMillis,
     change: impl FnOnce(&Path) -> Result<T, StoreError>,
 ) -> Result<Rebuilt<T>, StoreError> {
+    let database = directory.join(DATABASE_FILE);
+    let fill = |growing: &Path| {
+        copy(&database, growing)?;
+        refuse_incomplete(&database, growing)
+    };
+    replace(directory, now, Replacement::Copy, fill, change)
+}
+
+/// Content of a file that takes the place of the one in a directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Replacement {
+    /// The content of the file that is replaced.
+    Copy,
+    /// Another content. The file to replace may be missing or damaged.
+    Other,
+}
+
+/// Replaces the database of `directory` by the one that `fill` writes to the path that it gets and `change` completes, as
+/// [`rebuild`] does.
+pub(super) fn replace<T>(
+    directory: &Path,
+    now: UnixMillis,
+    replacement: Replacement,
+    fill: impl FnOnce(&Path) -> Result<(), StoreError>,
+    change: impl FnOnce(&Path) -> Result<T, StoreError>,
+) -> Result<Rebuilt<T>, StoreError> {
     if let Some(kept) = complete_interrupted(directory, now)? {
         return Ok(Rebuilt { made: None, kept });
     }
     let (growing, ready) = (directory.join(GROWING), directory.join(READY));
     remove_directory(&growing)?;
-    let (made, kept) = grow(directory, &growing, now, change).inspect_err(|_| {
+    let grown = grow(directory, &growing, RebuildOrigin::kept_name(now), replacement, fill, change);
+    let (made, kept) = grown.inspect_err(|_| {
         // It has contacts, and takes space.
         let _unremoved = remove_directory(&growing);
     })?;
@@ -73,19 +100,26 @@ pub fn rebuild<T>(
 fn grow<T>(
     directory: &Path,
     growing: &Path,
-    now: UnixMillis,
+    kept: String,
+    replacement: Replacement,
+    fill: impl FnOnce(&Path) -> Result<(), StoreError>,
     change: impl FnOnce(&Path) -> Result<T, StoreError>,
 ) -> Result<(T, PathBuf), StoreError> {
     at_path(growing, create_private_directory(growing))?;
     let database = directory.join(DATABASE_FILE);
-    copy(&database, &growing.join(DATABASE_FILE))?;
-    refuse_incomplete(&database, &growing.join(DATABASE_FILE))?;
-    let origin = RebuildOrigin::note(directory, growing, format!("before-{}", now.get()))?;
+    fill(&growing.join(DATABASE_FILE))?;
+    let origin = RebuildOrigin::note(directory, growing, kept, replacement)?;
     let made = change(growing)?;
-    let replaced = at_path(&database, fs::metadata(&database))?;
+    let replaced = match fs::metadata(&database) {
+        Err(error) if replacement == Replacement::Other && error.kind() == std::io::ErrorKind::NotFound => None,
+        found => Some(at_path(&database, found)?),
+    };
     for part in [DATABASE_FILE, WATERMARK_FILE] {
         let path = growing.join(part);
-        adopt(&path, &replaced)?;
+        match &replaced {
+            Some(replaced) => adopt(&path, replaced)?,
+            None => give(&path, &at_path(directory, fs::metadata(directory))?)?,
+        }
         at_path(&path, fs::File::open(&path).and_then(|file| file.sync_all()))?;
     }
     let kept = directory.join(&origin.kept);

@@ -24,16 +24,18 @@ pub(super) use sealed_rows::{SealedRow, walk_sealed};
 
 use super::StoreError;
 use super::advice;
+use super::backup_file;
 use super::chain::{Chain, ChainLink};
 use super::early;
 use super::open::{self, DATABASE_FILE, FileIdentity, MissingEvents, check_identity};
 use super::ownership;
+use super::packing::packing_of;
 use super::schema_parts;
 use super::stray_log;
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use crate::sqlite::{self, Access};
 use crate::types::digest_key::DIGEST_KEY_BYTES;
-use crate::types::{DigestKey, DropId, Seq, UnixMillis};
+use crate::types::{DigestKey, DropId, Packing, Seq, UnixMillis};
 
 /// Content of the links of a file's chain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,6 +136,40 @@ pub fn verify_copy(path: &Path) -> Result<VerifyReport, StoreError> {
         if advice::has_log(path) { sqlite::open(path, Access::Read)? } else { sqlite::open_unchanging(path)? };
     begin_reading(&connection, path).map_err(|error| advice::advise(path, error))?;
     verify_connection(&connection).map_err(|error| advice::advise(path, error))
+}
+
+/// Verifies a backup, as [`verify_copy`] does, against the watermark beside it. Returns false without one.
+///
+/// # Errors
+/// As of [`verify_copy`]; and a packed file, with the command that unpacks it.
+pub fn verify_backup(path: &Path) -> Result<(VerifyReport, bool), StoreError> {
+    refuse_packed(path)?;
+    let mut report = verify_copy(path)?;
+    match backup_file::read_watermark(path)? {
+        WatermarkState::Absent => return Ok((report, false)),
+        WatermarkState::Unreadable => report.problem("the watermark beside it is damaged".into()),
+        WatermarkState::Present(mark) => {
+            let connection = sqlite::open_unchanging(path)?;
+            add_missing(&mut report, compare_watermark(&connection, path, &mark))?;
+        }
+    }
+    Ok((report, true))
+}
+
+fn refuse_packed(path: &Path) -> Result<(), StoreError> {
+    let Ok(Some(form)) = std::fs::File::open(path).and_then(|file| packing_of(&file)) else { return Ok(()) };
+    let command = match form {
+        Packing::Plain => return Ok(()),
+        Packing::Zstd => "zstd -dc",
+        Packing::Gzip => "gzip -dc",
+    };
+    let what = format!(
+        "is packed with {}: unpack it first, `{command} {} > COPY.db && firstcome verify COPY.db`; `firstcome restore` unpacks and \
+         verifies by itself",
+        form.as_str(),
+        path.display()
+    );
+    Err(StoreError::Backup { path: path.to_path_buf(), what })
 }
 
 /// Opens a read-only connection at one snapshot.

@@ -55,7 +55,11 @@ pub struct Watermark {
 impl Watermark {
     /// Opens the watermark of `directory` or creates it. Writes continue after its generation.
     pub fn open(directory: &Path) -> Result<Watermark, StoreError> {
-        let path = directory.join(WATERMARK_FILE);
+        Watermark::open_at(directory.join(WATERMARK_FILE))
+    }
+
+    /// The same of a watermark with another name.
+    pub(super) fn open_at(path: PathBuf) -> Result<Watermark, StoreError> {
         match TwoSlotFile::open(&path, MAGIC) {
             Ok(slots) => {
                 let last = Cell::new(slots.newest().and_then(|content| decode(&content)));
@@ -67,7 +71,11 @@ impl Watermark {
 
     /// Reads the watermark of `directory`.
     pub fn read(directory: &Path) -> Result<WatermarkState, StoreError> {
-        let path = directory.join(WATERMARK_FILE);
+        Watermark::read_at(directory.join(WATERMARK_FILE))
+    }
+
+    /// Reads a watermark with another name.
+    pub(super) fn read_at(path: PathBuf) -> Result<WatermarkState, StoreError> {
         match File::open(&path) {
             Ok(file) => {
                 let mark = TwoSlotFile::newest_of(&file, MAGIC).and_then(|content| decode(&content));

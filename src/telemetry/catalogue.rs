@@ -131,6 +131,11 @@ catalogue! {
     TRACES = MetricKind::Counter, "firstcome_traces_total", "Traces by result: told (emitted), or left_out (dropped by the per-second limit).";
     TRACE_SPANS = MetricKind::Counter, "firstcome_trace_spans_total", "Spans for the collector of traces.otlp_url by result: sent, dropped (collector too slow), failed (collector unreachable or refused them).";
     ACCESS_LOG_LINES = MetricKind::Counter, "firstcome_access_log_lines_total", "Lines of the access log by result: written, dropped (the reader of standard output is too slow or gone).";
+    BACKUP_LAST = MetricKind::Gauge, "firstcome_backup_last_success_timestamp_seconds", "Instant of the newest backup, in seconds since 1970; the start of the server before the first.";
+    BACKUP_INTERVAL = MetricKind::Gauge, "firstcome_backup_interval_seconds", "backup.every_seconds; 0 if no backup is made by schedule.";
+    BACKUP_SECONDS = MetricKind::Gauge, "firstcome_backup_duration_seconds", "Time of the last backup, from its beginning to its end.";
+    BACKUP_BYTES = MetricKind::Gauge, "firstcome_backup_bytes", "Size of the newest backup, packed if it is.";
+    BACKUPS = MetricKind::Counter, "firstcome_backups_total", "Backups by result: made (verified, and in their place), failed (nothing of them is left).";
     THREAD_PANICS = MetricKind::Counter, "firstcome_thread_panics_total", "Panics of background threads by thread. The outbox, the payment sessions, the auditor, queries and the export of traces begin again; a capture ends; a worker ends the process.";
     ROUTE_REQUESTS = MetricKind::Counter, "firstcome_route_requests_total", "Requests that a router passed on by shard and result: answered, unavailable (no node took it), unknown (a node may have taken it and did not answer), busy (too many of the shard in flight).";
     ROUTE_ERRORS = MetricKind::Counter, "firstcome_route_errors_total", "Attempts of a router at a node that failed, by shard: not_sent (no connection), unanswered (sent, and no answer).";

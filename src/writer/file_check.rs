@@ -155,6 +155,7 @@ fn may_pass(error: &StoreError) -> bool {
         | StoreError::StrayLog { .. }
         | StoreError::Strange { .. }
         | StoreError::PageSize { .. }
+        | StoreError::Backup { .. }
         | StoreError::OtherLoss { .. }
         | StoreError::OtherShard { .. }
         | StoreError::Inconsistent(_) => false,

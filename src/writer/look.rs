@@ -35,9 +35,11 @@ impl WriterLoop<'_> {
         // SQLite cannot tell while another program has the file locked, and the next look can.
         if self.store.foreign_commits.are_new(&self.store.connection).unwrap_or(false) {
             self.store.files.note_written();
+            self.store.live_copy.spoil();
             self.stand_still_until_verified(ForeignWrite::Commit);
         } else if found == Look::Touched {
             self.store.files.note_written();
+            self.store.live_copy.spoil();
             self.stand_still_until_verified(ForeignWrite::InPlace);
         }
         Ok(())

@@ -333,11 +333,15 @@ impl WriterLoop<'_> {
 
     pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {
         let Some(due) = self.checkpointer.due() else { return Ok(()) };
+        if self.store.live_copy.holds_checkpoints() {
+            return Ok(());
+        }
         // A checkpoint would hide that the database was cut.
         self.look()?;
         if self.is_unverified() {
             return Ok(());
         }
+        let Some(_turn) = self.store.live_copy.checkpoint_turn() else { return Ok(()) };
         let started = Instant::now();
         let ran =
             self.checkpointer.run(due, &self.store.connection).map_err(|error| self.store.with_cause(error.into()));
@@ -385,6 +389,7 @@ impl WriterLoop<'_> {
         if !self.log_has_erased || self.is_unverified() {
             return Ok(());
         }
+        let Some(_turn) = self.store.live_copy.checkpoint_turn() else { return Ok(()) };
         let started = Instant::now();
         let ran = self.checkpointer.reset(&self.store.connection).map_err(|error| self.store.with_cause(error.into()));
         self.store.files.note_written();
@@ -421,7 +426,10 @@ impl WriterLoop<'_> {
                 self.sync.make_due();
                 self.commit()?;
             }
-            match self.checkpointer.reset(&self.store.connection).map_err(StoreError::from) {
+            let turn = self.store.live_copy.last_checkpoint_turn();
+            let reset = self.checkpointer.reset(&self.store.connection).map_err(StoreError::from);
+            drop(turn);
+            match reset {
                 Err(error) if error.severity() != Severity::Full => return Err(error),
                 // The log keeps what the database has no space for.
                 Ok(_) | Err(_) => {}

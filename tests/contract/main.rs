@@ -88,6 +88,7 @@ fn every_documented_answer_can_be_had_and_no_other_is_given() {
     mistakes_of_any_request(&server, &orders);
     good_ends_that_are_left(&server);
     assert_eq!(server.admin("GET", "/v1/buyers/ann/tier", &json!({})).status, 200);
+    assert_eq!(server.admin("GET", "/v1/backup", &json!({})).status, 200);
     streams_that_are_too_many();
     tokens_that_are_needed();
     server.stop();
@@ -464,6 +465,7 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
     is(&wrong, Code::Validation);
     assert_eq!(wrong.body["errors"][0]["pointer"], "/last", "a JSON pointer");
     is(&call(admin, "GET", &format!("/v1/audit?order_id={UNKNOWN}"), "", ""), Code::NotFound);
+    is(&call(admin, "GET", "/v1/backup", "", ""), Code::NotFound);
     for (method, verb) in [("GET", "copy"), ("POST", "handover"), ("POST", "leave")] {
         is(&call(admin, method, &format!("/v1/node/{verb}"), "", ""), Code::NotFound);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{auctions, buyers, challenges, endpoints, history, payments, requests, responses, scalars, undo};
+use super::{auctions, backups, buyers, challenges, endpoints, history, payments, requests, responses, scalars, undo};
 use crate::types::JSON_INTEGER_MAX;
 
 /// Returns the schema of a page.
@@ -36,6 +36,7 @@ pub fn response_schemas() -> Map<String, Value> {
         generator.subschema_for::<auctions::BidRecordJson<'_>>(),
         generator.subschema_for::<endpoints::DeliveryJson>(),
         generator.subschema_for::<buyers::BuyerTierJson<'_>>(),
+        generator.subschema_for::<backups::BackupJson<'_>>(),
     );
     let _challenge = generator.subschema_for::<challenges::ChallengeJson<'_>>();
     let _history = generator.subschema_for::<history::HistoryEventJson<'_>>();
@@ -64,5 +65,6 @@ pub fn request_schemas() -> Vec<(&'static str, Value)> {
     schemas.extend(endpoints::request_schemas());
     schemas.extend(auctions::request_schemas());
     schemas.extend(buyers::request_schemas());
+    schemas.extend(backups::request_schemas());
     schemas
 }

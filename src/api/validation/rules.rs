@@ -10,7 +10,7 @@ use crate::types::strict_json::whole_number;
 use crate::types::text::BUYER_BYTES_MAX;
 use crate::types::{
     Amount, BuyerText, ChallengeKind, Currency, EndpointState, EventFilter, Increment, JSON_INTEGER_MAX, OrderRange,
-    Quantity, Seq, Tier, UnitPrice, UnixMillis, contact::CONTACT_BYTES_MAX,
+    Packing, Quantity, Seq, Tier, UnitPrice, UnixMillis, contact::CONTACT_BYTES_MAX,
 };
 
 /// The value, or a description of the allowed values.
@@ -270,6 +270,37 @@ pub fn tier() -> impl Rule<Tier> {
             tier.ok_or_else(|| "must be suspected, new, verified or premium".to_string())
         },
         || json!({ "type": "string", "enum": Tier::ALL.map(Tier::as_str) }),
+    )
+}
+
+/// A packing of a backup.
+pub fn packing() -> impl Rule<Packing> {
+    DescribedRule(
+        |value: &Value| {
+            let packing = value.as_str().and_then(Packing::parse);
+            packing.ok_or_else(|| "must be none, zstd or gzip".to_string())
+        },
+        packing_schema,
+    )
+}
+
+/// Returns the schema of a packing.
+#[must_use]
+pub fn packing_schema() -> Value {
+    json!({ "type": "string", "enum": Packing::ALL.map(Packing::as_str) })
+}
+
+/// A path on the server's machine, from its root, of at most `max` bytes.
+pub fn absolute_path(max: usize) -> impl Rule<Box<str>> {
+    DescribedRule(
+        move |value: &Value| {
+            let path = value.as_str().filter(|path| path.starts_with('/') && path.len() <= max);
+            let path = path.filter(|path| !path.chars().any(char::is_control));
+            path.map(Box::from).ok_or_else(|| {
+                format!("must be a path that begins with /, of at most {max} bytes, without control characters")
+            })
+        },
+        move || json!({ "type": "string", "pattern": "^/[^\\x00-\\x1f\\x7f]*$", "maxLength": max }),
     )
 }
 

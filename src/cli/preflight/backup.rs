@@ -10,7 +10,7 @@ use crate::store::backup::{self, BackupState};
 const CHECK: &str = "backup";
 /// Events since the backup would be lost with the disk.
 const AGE_MAX: Duration = Duration::from_secs(24 * 3600);
-const TO_DO: &str = "make a new one as src/store/RECOVERY.md says, and pass it with --backup FILE";
+const TO_DO: &str = "make a new one with `firstcome backup`, and pass it with --backup FILE";
 
 /// Checks the content, the age and the size of the backup.
 pub(super) fn backup(file: Option<&Path>, data: &Path) -> Finding {

@@ -12,9 +12,9 @@ use super::super::StoreError;
 use super::super::open::{DATABASE_FILE, last_link};
 use super::super::ownership::open_private;
 use super::super::watermark::{WATERMARK_FILE, Watermark, WatermarkState};
-use super::at_path;
+use super::{Replacement, at_path};
 use crate::sqlite::{self, Access};
-use crate::types::hex;
+use crate::types::{UnixMillis, hex};
 
 /// File of the origin, inside the directory of the rebuilt file.
 const ORIGIN_FILE: &str = "origin.json";
@@ -43,8 +43,8 @@ pub(super) struct RebuildOrigin {
     from: Content,
     /// Content of the rebuilt file.
     made: Content,
-    /// Database file that was copied.
-    database: OnDisk,
+    /// Database file that is replaced; `None` if there was none.
+    database: Option<OnDisk>,
     /// Content that the watermark recorded; `None` without a readable one.
     watermark: Option<Content>,
     /// Name of the directory that gets the old files.
@@ -63,11 +63,28 @@ pub(super) enum Leftover {
 }
 
 impl RebuildOrigin {
-    /// Notes the files of `directory`, whose copy in `growing` is not changed yet.
-    pub(super) fn note(directory: &Path, growing: &Path, kept: String) -> Result<RebuildOrigin, StoreError> {
-        let from = content(&growing.join(DATABASE_FILE))?;
+    /// Returns the name of the directory that gets the files which are replaced at `now`.
+    pub(super) fn kept_name(now: UnixMillis) -> String {
+        format!("before-{}", now.get())
+    }
+
+    /// Notes the files of `directory`, and what lies in `growing`, which is not changed yet.
+    pub(super) fn note(
+        directory: &Path,
+        growing: &Path,
+        kept: String,
+        replacement: Replacement,
+    ) -> Result<RebuildOrigin, StoreError> {
         let database = directory.join(DATABASE_FILE);
-        let database = at_path(&database, on_disk(&database))?;
+        let from = match replacement {
+            Replacement::Copy => content(&growing.join(DATABASE_FILE))?,
+            // A damaged file is known by its place, size and time alone.
+            Replacement::Other => content(&database).unwrap_or_else(|_| Content { seq: 0, link: String::new() }),
+        };
+        let database = match replacement {
+            Replacement::Copy => Some(at_path(&database, on_disk(&database))?),
+            Replacement::Other => on_disk(&database).ok(),
+        };
         Ok(RebuildOrigin { made: from.clone(), from, database, watermark: marked(directory)?, kept })
     }
 
@@ -96,7 +113,7 @@ impl RebuildOrigin {
         }
         let watermark = marked(directory)?;
         let unchanged = if database.exists() {
-            let untouched = on_disk(&database).is_ok_and(|found| found == self.database);
+            let untouched = on_disk(&database).is_ok_and(|found| Some(found) == self.database);
             let same = (untouched && !has_log(directory)) || content(&database).is_ok_and(|found| found == self.from);
             same && watermark == self.watermark
         } else if ready.join(WATERMARK_FILE).exists() {
