@@ -39,9 +39,10 @@ pub use example::example;
 use layers::Layers;
 pub use limits::{OPERATOR_CONNECTIONS_MAX, check_descriptors, settle_connections_max, somaxconn, warnings};
 pub use model::{
-    AccessLogSettings, AdmissionSettings, AdvertisedAddresses, AuctionSettings, BackupSettings, ChallengeSettings, ClusterConfig,
-    Config, ConfigError, ConnectionLimits, Exemptions, KeyFile, MailSettings, MailTls, MemberTls, OutboxSettings,
-    PaymentSettings, PinCore, PlanSettings, RiskSettings, SuccessRedirect, TlsFiles, TraceSettings, WireLimits,
+    AccessLogSettings, AdmissionSettings, AdvertisedAddresses, AuctionSettings, BackupSettings, ChallengeSettings,
+    ClusterConfig, Config, ConfigError, ConnectionLimits, Exemptions, KeyFile, MailSettings, MailTls, MemberTls,
+    OutboxSettings, PaymentSettings, PinCore, PlanSettings, RiskSettings, SuccessRedirect, TlsFiles, TraceSettings,
+    WireLimits,
 };
 pub use setting::Setting;
 pub use settings::all_settings;
