@@ -23,6 +23,8 @@ export CONTRACT_ENDPOINT_URL=http://127.0.0.1:9/hooks FIRSTCOME__OUTBOX__ALLOW_P
 (umask 077 && echo secret >"$scratch/site.secret")
 export FIRSTCOME__CHALLENGE__SITEVERIFY_URL=http://127.0.0.1:9/siteverify FIRSTCOME__CHALLENGE__SECRET_FILE=$scratch/site.secret
 start
+mkdir -m 700 "$scratch/backups"
+export CONTRACT_BACKUPS=$scratch/backups
 
 # Resources for the requests: drops, and orders in several states.
 post() { # ADDRESS PATH BODY: prints the id
