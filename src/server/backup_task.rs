@@ -69,8 +69,8 @@ impl BackupParts {
             if let Err(error) = rustix::process::setpriority_process(None, NICE) {
                 tracing::warn!(%error, "backups have the priority of the sale");
             }
-            let mut maker = Maker::new(&self);
-            panics.restart_until(|| self.requests.stopping.load(Ordering::Relaxed), || maker.run());
+            let mut backups = BackupLoop::new(&self);
+            panics.restart_until(|| self.requests.stopping.load(Ordering::Relaxed), || backups.run());
         })?;
         Ok(BackupThread { requests, thread })
     }
@@ -97,7 +97,7 @@ struct Meter {
 }
 
 /// The loop of the thread.
-struct Maker<'a> {
+struct BackupLoop<'a> {
     parts: &'a BackupParts,
     meter: Meter,
     /// Instant of the newest backup of the schedule.
@@ -106,8 +106,8 @@ struct Maker<'a> {
     has_begun: bool,
 }
 
-impl<'a> Maker<'a> {
-    fn new(parts: &'a BackupParts) -> Maker<'a> {
+impl<'a> BackupLoop<'a> {
+    fn new(parts: &'a BackupParts) -> BackupLoop<'a> {
         let telemetry = &parts.telemetry;
         let count = |result| telemetry.counter(&metric::BACKUPS, &[("result", result)]);
         let gauge = |metric| telemetry.gauge(metric, &[]);
@@ -122,7 +122,7 @@ impl<'a> Maker<'a> {
         let newest = parts.settings.directory.as_ref().and_then(|at| backup_file::newest(at, parts.file_id));
         // A server that has none yet counts from its start.
         meter.last_at.set(newest.unwrap_or(wall_clock()).get() as f64 / 1000.0);
-        Maker { parts, meter, newest, tried: None, has_begun: false }
+        BackupLoop { parts, meter, newest, tried: None, has_begun: false }
     }
 
     fn run(&mut self) {

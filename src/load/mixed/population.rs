@@ -75,15 +75,15 @@ impl Population {
     /// The population of a name and a seed, at a size in percent of the full one.
     pub(super) fn new(name: PopulationName, seed: u64, percent: u32) -> Population {
         let params = name.params();
-        let mut maker = Maker::new(seed ^ (params.salt << 56), percent);
-        maker.people(&params);
-        maker.students(&params);
+        let mut builder = PopulationBuilder::new(seed ^ (params.salt << 56), percent);
+        builder.people(&params);
+        builder.students(&params);
         let (fast, distributed, reading) = (params.fast, params.distributed, params.reading);
-        maker.machines(BuyerKind::FastBot, &fast);
-        maker.machines(BuyerKind::DistributedBot, &distributed);
-        maker.machines(BuyerKind::ReadingBot, &reading);
-        maker.patient(&params);
-        Population { members: maker.members, units_percent: params.units_percent }
+        builder.machines(BuyerKind::FastBot, &fast);
+        builder.machines(BuyerKind::DistributedBot, &distributed);
+        builder.machines(BuyerKind::ReadingBot, &reading);
+        builder.patient(&params);
+        Population { members: builder.members, units_percent: params.units_percent }
     }
 
     /// Units of the drop: scarce, in percent of the people and students who want one.
@@ -94,7 +94,7 @@ impl Population {
 }
 
 /// A population that is being made.
-struct Maker {
+struct PopulationBuilder {
     seed: u64,
     percent: u32,
     members: Vec<CrowdMember>,
@@ -104,10 +104,10 @@ struct Maker {
     first_address: u32,
 }
 
-impl Maker {
-    fn new(seed: u64, percent: u32) -> Maker {
+impl PopulationBuilder {
+    fn new(seed: u64, percent: u32) -> PopulationBuilder {
         let first_address = Dice::new(seed, 0).whole_within(0, ADDRESSES - 1);
-        Maker { seed, percent, members: Vec::new(), addresses: 0, first_address }
+        PopulationBuilder { seed, percent, members: Vec::new(), addresses: 0, first_address }
     }
 
     fn scaled(&self, count: u32) -> u32 {
