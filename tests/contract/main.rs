@@ -412,13 +412,15 @@ fn refusals_of_orders(server: &Server, orders: &Orders) {
     is(&server.admin("POST", &format!("/v1/orders/{}/refund", orders.paid), &refund), Code::KeyReused);
 }
 
+const PARAMETERS: [&str; 6] = ["{drop_id}", "{order_id}", "{provider}", "{endpoint_id}", "{auction_id}", "{buyer}"];
+
+fn filled(path: &str, values: [&str; 6]) -> String {
+    PARAMETERS.into_iter().zip(values).fold(path.into(), |path, (name, value)| path.replace(name, value))
+}
+
 /// The path of a route with the first of everything, and an order.
 fn path_with(route: &Route, order: &str) -> String {
-    let path = route.path.replace("{drop_id}", "1").replace("{order_id}", order);
-    path.replace("{provider}", "sandbox")
-        .replace("{endpoint_id}", "1")
-        .replace("{auction_id}", "1")
-        .replace("{buyer}", "ann")
+    filled(route.path, ["1", order, "sandbox", "1", "1", "ann"])
 }
 
 fn mistakes_of_any_request(server: &Server, orders: &Orders) {
@@ -432,10 +434,7 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
         let method = route.method.as_str();
         let good = good_body(route);
         if route.path.contains('{') {
-            let nobody = route.path.replace("{drop_id}", "999").replace("{order_id}", UNKNOWN);
-            let nobody =
-                nobody.replace("{provider}", "nobody").replace("{endpoint_id}", "999").replace("{auction_id}", "999");
-            let nobody = nobody.replace("{buyer}", "%00");
+            let nobody = filled(route.path, ["999", UNKNOWN, "nobody", "999", "999", "%00"]);
             let told = call(address, method, &nobody, &format!("{JSON}Idempotency-Key: nobody\r\n"), &good);
             if route.operation == "OrderPage" {
                 assert_eq!((told.status, told.headers["content-type"].as_str()), (404, "text/html; charset=utf-8"));
