@@ -127,6 +127,7 @@ impl ShardView {
         let before = self.leader.swap(node, Ordering::AcqRel);
         if before != node {
             self.changed.notify_waiters();
+            self.show();
         }
         if self.last_leader.swap(node, Ordering::AcqRel) != node {
             self.meter.leader_changed();
@@ -144,6 +145,7 @@ impl ShardView {
             Some(hint) if known.is_none() || known == Some(node) => self.leads(hint),
             None if known == Some(node) => {
                 if self.leader.compare_exchange(node, NO_NODE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                    self.show();
                     let node = &self.nodes[node].urls.public_url;
                     tracing::warn!(shard = self.shard.get(), %node, "leads no more, and no other node is known to lead");
                 }
