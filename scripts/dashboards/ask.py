@@ -49,6 +49,8 @@ QUIET = {
     "firstcome_tier_orders_total": "clients on loopback are exempt; tests/risk.rs",
     "firstcome_risk_signals_total": "clients on loopback are exempt; tests/risk.rs",
     "firstcome_suspected_buyers": "clients on loopback are exempt; tests/risk.rs",
+    "firstcome_mail": "the sale sends no mails; tests/mail.rs",
+    "firstcome_backup": "the sale makes no backups; tests/backup_restore.rs",
     "firstcome_door_fill_ratio": "clients on loopback are exempt; tests/risk.rs",
     'code=~"not-leader|behind"': "the sale is on a single machine; tests/viewed_node",
     'job="etcd"': "the sale is on a single machine, without etcd",
