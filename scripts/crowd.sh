@@ -9,8 +9,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/server.sh
 
-if [ -z "${FIRSTCOME:-}" ]; then cargo build --locked --release --bin firstcome; fi
-
 key="$scratch/token.key"
 (
     umask 077
