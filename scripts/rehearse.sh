@@ -142,6 +142,9 @@ types() { # alert, numbers of blocks of its runbook: runs them, without lines ma
     done
 }
 
+backups=$scratch/backups
+mkdir -p "$backups"
+
 # --- stubs of the tools of a machine with systemd ----------------------------------------------------------------------------
 firstcome() { "$program" "$@"; }
 fsfreeze() { echo 'fsfreeze: unfreeze failed: Invalid argument'; }
