@@ -30,7 +30,7 @@ pub struct BuyerTokens {
 }
 
 struct VerificationKey {
-    /// Its name in tokens' headers; a key without a name is tried for all tokens.
+    /// The key's name in tokens' headers; a key without a name is tried for all tokens.
     kid: Option<String>,
     decoding: DecodingKey,
     algorithm: Algorithm,

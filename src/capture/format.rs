@@ -263,7 +263,7 @@ pub enum Trouble {
     NotOurs(&'static str),
     #[error("at byte 8: a capture of version {found}; this program reads versions {OLDEST_VERSION} to {VERSION}")]
     Version { found: u32 },
-    /// It ends within a record.
+    /// The file ends within a record.
     #[error("at byte {offset}: the file ends within a record")]
     Torn {
         /// The byte at which that record begins.

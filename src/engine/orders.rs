@@ -11,7 +11,7 @@ use crate::types::{Amount, Digest, DropId, OrderState, Provider, Quantity, Seq, 
 /// An order in memory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Order {
-    /// Its number: the seq of its `OrderReserved` event.
+    /// The order's number: the seq of its `OrderReserved` event.
     pub seq: Seq,
     pub last_seq: Seq,
     pub drop_id: DropId,

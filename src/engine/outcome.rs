@@ -82,7 +82,7 @@ pub struct BidReceipt {
 /// A fresh order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reservation {
-    /// Its number: the seq of its `OrderReserved` event.
+    /// The order's number: the seq of its `OrderReserved` event.
     pub order: Seq,
     /// The outcome's last event.
     pub seq: Seq,

@@ -95,12 +95,12 @@ impl Balance {
 }
 
 impl Payment {
-    /// It goes back out of what is kept.
+    /// The amount goes back out of what is kept.
     pub(super) fn give_back(&mut self, amount: Amount) {
         self.refunded = self.plus(self.refunded, amount);
     }
 
-    /// It is owed out of what is kept.
+    /// The amount is owed out of what is kept.
     pub(super) fn owe(&mut self, amount: Amount) {
         self.refund_due = self.plus(self.refund_due, amount);
     }

@@ -117,7 +117,7 @@ struct RelayLoop {
     mail: Option<MailRelay>,
     /// The built-in endpoint of mails, if the file has it.
     mail_endpoint: Option<Seq>,
-    /// Its creation was asked for, in a cluster.
+    /// True once the writer was asked for that endpoint under this leadership: it is asked once.
     mail_endpoint_asked: bool,
     meter: OutboxMeter,
     mail_meter: MailMeter,

@@ -61,7 +61,7 @@ pub(super) struct ServerParts {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) access_log: Option<AccessLog>,
     pub(super) backups: Arc<BackupRequests>,
-    /// It has a reply mailbox for each worker and one for the query thread.
+    /// The handle has a reply mailbox for each worker and one for the query thread.
     pub(super) writer: WriterHandle,
     pub(super) note: NoteKeeper,
     /// Drops whose counters were known to disagree at the start.
@@ -209,9 +209,9 @@ struct QueryThreadDuties {
 
 /// The duties of a thread besides serving HTTP.
 enum Duties {
-    /// It serves the wire protocol on these listeners.
+    /// The thread serves the wire protocol on these listeners.
     Worker(Vec<TcpListener>),
-    /// It is the query thread.
+    /// The thread answers long queries.
     QueryThread(Box<QueryThreadDuties>),
 }
 

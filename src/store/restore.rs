@@ -207,7 +207,7 @@ fn of_backup(backup: &Path, error: StoreError) -> StoreError {
 
 /// The database in whose place the backup comes, as far as it is known.
 struct Old {
-    /// Its id, as hexadecimal digits, and where that was found.
+    /// The database's id in hexadecimal digits, and the file that names it.
     file_id: Option<(String, PathBuf)>,
     /// Highest event and epoch that it is known to have had.
     seq: Seq,

@@ -80,7 +80,7 @@ pub(super) struct MachineHabits {
     pub(super) every: f64,
     /// The standard deviation of the interval, as a share of it.
     pub(super) jitter: f64,
-    /// It reads the drop once before its first order.
+    /// True if the client reads the drop once before its first order.
     pub(super) reads: bool,
     pub(super) dice: Dice,
 }

@@ -14,11 +14,11 @@ const LATE_US_MAX: u64 = 60_000_000;
 /// The result of a request at the door.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum DoorVerdict {
-    /// It passed at the pace of its buyer's own tier.
+    /// The request passed at the pace of its buyer's own tier.
     Admitted,
-    /// It passed under the limits of suspected buyers.
+    /// The request passed under the limits of suspected buyers.
     Slowed,
-    /// It got 429 or 428: nothing was decided.
+    /// The request got 429 or 428: nothing was decided.
     Rejected,
     /// There was no answer of the door: no connection, no time, an overload, or a token that is not valid.
     Failed,

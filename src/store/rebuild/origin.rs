@@ -54,9 +54,9 @@ pub(super) struct RebuildOrigin {
 /// Usability of a `rebuilt` directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Leftover {
-    /// Its files belong in place of those of the data directory.
+    /// The rebuilt files belong in place of those of the data directory.
     ToBeSwapped,
-    /// Its files are in their place already.
+    /// The rebuilt files are in their place already.
     Swapped,
     /// The files of the data directory are not those that it was made from.
     Stale,
