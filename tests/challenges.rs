@@ -11,11 +11,9 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use firstcome::config::{Config, KeyFile};
-use firstcome::types::{Tier, hex};
+use firstcome::types::Tier;
+use http::proof_of_work::solve;
 use http::{Answer, Server, call, serve_with};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
 use provider_stub::{StubProvider, StubRequest};
@@ -73,19 +71,6 @@ fn challenge(server: &Server, drop_id: u32) -> Value {
     let answer = from(server, CLIENT, "GET", &format!("/v1/drops/{drop_id}/challenge"), "", "");
     assert_eq!((answer.status, answer.headers["cache-control"].as_str()), (200, "no-store"), "{}", answer.text);
     answer.body
-}
-
-/// Solves a challenge as ALTCHA's protocol says, from its text alone.
-fn solve(challenge: &Value) -> String {
-    let text = |name: &str| challenge[name].as_str().expect("a text");
-    let hash = |number: &u64| {
-        let hashed = digest::digest(&digest::SHA256, format!("{}{number}", text("salt")).as_bytes());
-        hex::encode(hashed.as_ref()) == text("challenge")
-    };
-    let number = (0..=challenge["maxnumber"].as_u64().expect("a number")).find(hash).expect("solvable");
-    let payload = json!({ "algorithm": text("algorithm"), "challenge": text("challenge"), "number": number,
-                          "salt": text("salt"), "signature": text("signature") });
-    STANDARD.encode(payload.to_string())
 }
 
 fn solution(server: &Server) -> String {

@@ -12,11 +12,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use aws_lc_rs::digest;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use firstcome::config::Config;
-use firstcome::types::hex;
+use http::proof_of_work::solve;
 use http::{Answer, call, until};
 use process::Process;
 use rustix::process::Signal;
@@ -161,19 +158,6 @@ fn program_with(file: &Path) -> Command {
 fn from_client(public: SocketAddr, method: &str, path: &str, more: &str, body: &str) -> Answer {
     let headers = format!("X-Forwarded-For: 192.0.2.1\r\nContent-Type: application/json\r\n{more}");
     call(public, method, path, &headers, body)
-}
-
-/// Solves a challenge as ALTCHA's protocol says.
-fn solve(challenge: &Value) -> String {
-    let text = |name: &str| challenge[name].as_str().expect("a text");
-    let hash = |number: &u64| {
-        let hashed = digest::digest(&digest::SHA256, format!("{}{number}", text("salt")).as_bytes());
-        hex::encode(hashed.as_ref()) == text("challenge")
-    };
-    let number = (0..=challenge["maxnumber"].as_u64().expect("a number")).find(hash).expect("solvable");
-    let payload = json!({ "algorithm": text("algorithm"), "challenge": text("challenge"), "number": number,
-                          "salt": text("salt"), "signature": text("signature") });
-    STANDARD.encode(payload.to_string())
 }
 
 #[test]

@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
 
 pub mod contract;
+pub mod proof_of_work;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
