@@ -86,10 +86,13 @@ fn tell(restored: &Restored) {
             "there is no newer database to compare with: what was sold since the backup is known to providers and the shop alone",
         );
     }
-    output::note(format!(
-        "restored: a new epoch began; start the server; what lay there before is in {}",
-        restored.kept.display()
-    ));
+    let kept = &restored.kept;
+    let before = if kept.join(DATABASE_FILE).exists() {
+        format!("; what lay there before is in {}", kept.display())
+    } else {
+        String::new()
+    };
+    output::note(format!("restored: a new epoch began; start the server{before}"));
 }
 
 /// Prints what is missing: the payments as CSV, the rest as notes.
