@@ -106,6 +106,8 @@ pub enum Bug {
     CampusByAddress,
     /// Each attempt of a mail has a Message-ID of its own.
     MailIdPerAttempt,
+    /// `explain` counts a drop again without the units that came back.
+    ReturnsNotCounted,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.

@@ -166,6 +166,8 @@ fn each_reason_of_a_refused_order_is_decided_again_on_the_state_it_saw() {
     let mine = order(&server, 1, "ann", 2, "a");
     pay(&server, &mine, "BANK-1");
     let limit = saved("limit", &place(&server, 1, "ann", 2, "b"));
+    let returned = order(&server, 1, "gil", 1, "back");
+    assert_eq!(server.public("POST", &format!("/v1/orders/{}/cancel", text(&returned, "id"))).status, 200);
     order(&server, 1, "bob", 1, "c");
     let sold_out = saved("sold-out", &place(&server, 1, "cat", 2, "d"));
     let not_started = saved("not-started", &place(&server, 2, "ann", 1, "e"));

@@ -106,10 +106,7 @@ async fn preview(args: &UndoArgs, admin: &HttpClient) -> Result<(), Exit> {
     let state = text(&found["drop_state"]);
     if is_on_sale(state) {
         output::line(format!("drop {drop} is {state}: cancelled units would be sold again at once. Pause it first:"));
-        output::line(format!(
-            "  curl -X POST {}/v1/drops/{drop}/pause -H 'Content-Type: application/json' -d '{{\"reason\":\"...\"}}'",
-            admin.url
-        ));
+        output::line(format!("  firstcome drop pause {drop} --admin {} --reason '...'", admin.url));
     }
     output::line("nothing was changed. To undo these orders:");
     let count = list(&found).len();
