@@ -286,8 +286,8 @@ EDGE = Board("edge", "Edge", "Requests, latencies, problems and connections of c
         Panel("Descriptors", "Open file descriptors as a share of the process's limit.", "percentunit",
               [("firstcome_open_descriptors{@} / firstcome_max_descriptors{@}", "{{instance}}")],
               [(0.6, ORANGE), (0.8, RED)], ["FirstcomeDescriptorsLow"], width=12),
-        Panel("Versions", "Processes by version; more than one while nodes are upgraded one after the other.", "short",
-              [("count by (version) (firstcome_build_info{@})", "{{version}}")], width=12),
+        Panel("Versions", "Processes by version and revision; more than one while nodes are upgraded one after the other.",
+              "short", [("count by (version, revision) (firstcome_build_info{@})", "{{version}} ({{revision}})")], width=12),
     ]),
 ])
 

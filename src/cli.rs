@@ -33,10 +33,11 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::{self, Exit};
 use crate::output;
+use crate::types::version::VERSION_AND_REVISION;
 
 /// First come, first served: an inventory engine for limited drops and flash sales. One program, one SQLite file.
 #[derive(Parser, Debug)]
-#[command(name = "firstcome", version, about, after_help = after_help(), max_term_width = 110)]
+#[command(name = "firstcome", version = VERSION_AND_REVISION, about, after_help = after_help(), max_term_width = 110)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: CliCommand,

@@ -32,6 +32,7 @@ use metrics::{Counter, Gauge, Label, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use parking_lot::Mutex;
 
+use crate::types::version::{REVISION, VERSION};
 use catalogue::Buckets;
 pub use catalogue::{CATALOGUE, Metric, MetricKind};
 use histogram::SharedHistogram;
@@ -78,7 +79,7 @@ impl Telemetry {
             }
         }
         let telemetry = Telemetry { recorder: Mutex::new(recorder), handle, histograms: Mutex::default() };
-        telemetry.set_labelled(&catalogue::BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION"))], 1);
+        telemetry.set_labelled(&catalogue::BUILD_INFO, &[("version", VERSION), ("revision", REVISION)], 1);
         telemetry
     }
 
@@ -186,6 +187,13 @@ mod tests {
     use super::local::LocalHistogram;
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn the_version_and_the_revision_are_labels_of_one_series() {
+        let text = Telemetry::new().render();
+        let series = format!("firstcome_build_info{{version=\"{VERSION}\",revision=\"{REVISION}\"}} 1\n");
+        assert!(text.contains(&series) && text.matches("firstcome_build_info{").count() == 1, "{text}");
+    }
 
     #[test]
     fn recorded_values_appear_after_a_flush_with_help_and_buckets() {

@@ -27,6 +27,7 @@ pub mod signing_secret;
 pub mod strict_json;
 pub mod text;
 pub mod tier;
+pub mod version;
 pub mod webhooks;
 
 use std::fmt;

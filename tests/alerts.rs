@@ -197,7 +197,9 @@ fn the_image_has_the_exporter_a_numeric_user_a_probe_and_only_the_port_that_is_l
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/Dockerfile");
     let file = fs::read_to_string(file).expect("a file of the project");
     let of = |word: &str| file.lines().filter_map(|line| line.strip_prefix(word)).map(str::trim).collect::<Vec<_>>();
-    assert!(of("RUN cargo build ").iter().all(|line| line.contains("--features otlp")), "{file}");
+    let builds = of("RUN cargo build ");
+    assert!(builds.len() == 1 && builds[0].contains("--features otlp"), "{builds:?}");
+    assert_eq!(of("ENV "), ["FIRSTCOME_REVISION=$REVISION"]);
     let user = of("USER ");
     assert!(user.len() == 1 && user[0].split(':').all(|id| id.parse::<u32>().is_ok_and(|id| id > 0)), "{user:?}");
     let command = of("CMD ")[0];

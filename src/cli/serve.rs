@@ -20,6 +20,7 @@ use crate::store::open::DATABASE_FILE;
 use crate::store::start_check::check_database;
 use crate::telemetry::logging;
 use crate::types::digest_key::KeyScope;
+use crate::types::version::{REVISION, VERSION};
 use crate::types::{ChallengeRule, Currency, DropId, IdentityLimits, Provider, UnitPrice, random};
 use crate::writer::{Class, Submission, WriterHandle, WriterReply};
 
@@ -180,6 +181,8 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
         print_addresses(&shown, &running, demo);
     }
     tracing::info!(
+        version = VERSION,
+        revision = REVISION,
         public = %running.server.public_address,
         admin = %running.server.admin_address,
         wire = %running.server.wire_address,
@@ -344,7 +347,7 @@ fn make_demo_drop(writer: &WriterHandle, provider: Option<Provider>) -> Result<D
 fn print_addresses(config: &Config, running: &RunningServer, demo: Option<DropId>) {
     let public = format!("{}://{}", Config::scheme(&config.public_tls), running.server.public_address);
     let admin = format!("{}://{}", Config::scheme(&config.admin_tls), running.server.admin_address);
-    output::line(format!("firstcome {} serves {}", env!("CARGO_PKG_VERSION"), config.data.display()));
+    output::line(format!("firstcome {} serves {}", VERSION, config.data.display()));
     output::line(format!("  buyers     {public}/v1/drops"));
     output::line(format!("  operators  {admin}/metrics"));
     let transport = if config.wire_tls.is_some() { "tls" } else { "tcp" };

@@ -147,7 +147,7 @@ catalogue! {
     RESIDENT = MetricKind::Gauge, "firstcome_resident_memory_bytes", "Resident memory of the process.";
     DESCRIPTORS = MetricKind::Gauge, "firstcome_open_descriptors", "Open file descriptors of the process.";
     DESCRIPTORS_MAX = MetricKind::Gauge, "firstcome_max_descriptors", "Maximum number of open file descriptors of the process.";
-    BUILD_INFO = MetricKind::Gauge, "firstcome_build_info", "1; the label version is that of the program.";
+    BUILD_INFO = MetricKind::Gauge, "firstcome_build_info", "1; the labels are the version of the program and the revision of its sources.";
     PROCESS_CPU = MetricKind::Counter, "process_cpu_seconds_total", "CPU time of the process, of the user and of the system.";
     PROCESS_OPEN_FDS = MetricKind::Gauge, "process_open_fds", "Open file descriptors.";
     PROCESS_MAX_FDS = MetricKind::Gauge, "process_max_fds", "Maximum number of open file descriptors; 0 without a limit.";
