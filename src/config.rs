@@ -9,6 +9,7 @@ mod auctions;
 mod backup;
 mod challenge;
 mod cluster;
+mod console;
 mod example;
 mod fields;
 mod identity;
@@ -35,6 +36,7 @@ use std::path::Path;
 
 pub use admission::{LIMIT_ENTRY_BYTES, READ_FILTER_BYTES, RISK_ENTRY_BYTES, TABLE_BYTES_MAX, USED_CHALLENGE_BYTES};
 pub use cluster::read_key_file;
+pub use console::{SettingInForce, SettingsInForce};
 pub use example::example;
 use layers::Layers;
 pub use limits::{OPERATOR_CONNECTIONS_MAX, check_descriptors, settle_connections_max, somaxconn, warnings};

@@ -10,6 +10,7 @@ pub mod allowed_responses;
 pub mod body;
 pub mod compression;
 pub mod connection;
+pub mod console;
 mod date_header;
 pub mod handlers;
 mod node;

@@ -3,6 +3,7 @@
 //! Rendering is pure: plain values go in, text comes out. maud escapes every value.
 
 pub mod order;
+pub mod runbooks;
 pub mod shop;
 
 use std::sync::LazyLock;

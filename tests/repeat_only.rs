@@ -7,7 +7,7 @@ mod process;
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
 
-use firstcome::client::metrics::MetricsPage;
+use firstcome::telemetry::page::MetricsPage;
 use process::{Answer, Client, Pause, Process, wait_until};
 use serde_json::{Value, json};
 

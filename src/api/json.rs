@@ -4,6 +4,7 @@ pub mod auctions;
 pub mod backups;
 mod buyers;
 pub mod challenges;
+pub mod console;
 mod encoding;
 pub mod endpoints;
 pub mod history;

@@ -21,11 +21,11 @@ use serde_json::Value;
 
 use super::serve;
 use crate::client::http::{HttpClient, RequestError, TimedResponse, block_on, printable};
-use crate::client::metrics::MetricsPage;
 use crate::config::{Config, TlsFiles};
 use crate::exit::Exit;
 use crate::output;
 use crate::telemetry::catalogue as metric;
+use crate::telemetry::page::MetricsPage;
 use crate::writer::clock::wall_clock;
 use finding::{Finding, Verdict};
 

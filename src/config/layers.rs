@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::model::{ClusterConfig, Config, ConfigError};
+use super::setting::Setting;
 use super::settings::all_settings;
 use super::toml_file::{not_shown, shown, toml_table};
 use super::{admission, challenge, limits, mail, outbox, payments, risk, wire};
@@ -58,11 +59,18 @@ impl Layers {
             return;
         };
         self.has_durability |= setting.key == "writer.durability" && source != DEFAULT;
-        if let Err(allowed) = (setting.set)(&mut self.config, value) {
-            self.wrong.insert(setting.key);
-            let value = if setting.may_hold_secret(value) { not_shown(value) } else { format!("\"{}\"", shown(value)) };
-            self.mistakes.push(ConfigError(format!("{key} = {value} ({source}): expected {allowed}")));
+        match (setting.set)(&mut self.config, value) {
+            Ok(()) => self.config.in_force.note(setting, value, source),
+            Err(allowed) => self.refused(setting, value, source, &allowed),
         }
+    }
+
+    /// Notes a value that its setting does not allow.
+    fn refused(&mut self, setting: &'static Setting, value: &str, source: &str, allowed: &str) {
+        self.wrong.insert(setting.key);
+        let (key, value) = (setting.key, value);
+        let value = if setting.may_hold_secret(value) { not_shown(value) } else { format!("\"{}\"", shown(value)) };
+        self.mistakes.push(ConfigError(format!("{key} = {value} ({source}): expected {allowed}")));
     }
 
     pub(super) fn read_file(&mut self, path: &Path) {

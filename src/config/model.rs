@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
+use super::console::SettingsInForce;
 use crate::types::shard::Shard;
 use crate::types::{Amount, EventFilter, Packing, PhoneRegion, Provider, Signal, Tier};
 
@@ -73,6 +74,9 @@ pub struct Config {
     pub cluster_file: Option<PathBuf>,
     /// The content of that file, if a server is a node of a cluster.
     pub cluster: Option<ClusterConfig>,
+    pub prometheus_url: String,
+    /// Every setting as text, for operators.
+    pub in_force: SettingsInForce,
 }
 
 /// CPU core of the writer's thread.
@@ -174,6 +178,8 @@ impl Config {
             access_log: AccessLogSettings::default(),
             cluster_file: None,
             cluster: None,
+            prometheus_url: String::new(),
+            in_force: SettingsInForce::default(),
         }
     }
 }

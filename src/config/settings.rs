@@ -9,7 +9,9 @@ use super::values::{
     address, api_url, count, file, files, header_names, hosts, millis, networks, number, one_of, origins, public_url,
     tls_file,
 };
-use super::{admission, auctions, backup, challenge, cluster, identity, log, mail, outbox, plan, risk, traces, wire};
+use super::{
+    admission, auctions, backup, challenge, cluster, console, identity, log, mail, outbox, plan, risk, traces, wire,
+};
 
 /// All settings by section, in the order of the table in `README.md`.
 static SECTIONS: &[&[Setting]] = &[
@@ -27,6 +29,7 @@ static SECTIONS: &[&[Setting]] = &[
     traces::SETTINGS,
     wire::SETTINGS,
     cluster::SETTINGS,
+    console::SETTINGS,
 ];
 
 /// Returns every setting, in the order of the table in `README.md`.

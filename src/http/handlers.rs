@@ -6,6 +6,7 @@ pub(super) mod backups;
 pub(super) mod buyers;
 mod cached_pages;
 pub(super) mod challenges;
+pub(super) mod console;
 pub(super) mod contacts;
 pub(super) mod drops;
 pub(super) mod endpoints;

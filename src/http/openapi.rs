@@ -26,6 +26,7 @@ use crate::api::validation::rules::NO_CONTROL;
 use crate::config::all_settings;
 use crate::types::Provider;
 use crate::types::text::BUYER_BYTES_MAX;
+use crate::web::runbooks;
 
 const ABOUT: &str = "An inventory engine for limited drops: it never oversells, and never loses what it acknowledged.\n\n\
     Two listeners: *public* for buyers, *admin* for operators; each operation has its own under `servers`. HEAD is \
@@ -224,6 +225,7 @@ fn path_parameter(route: &Route) -> Option<Value> {
             json!({ "type": "string", "minLength": 1, "maxLength": BUYER_BYTES_MAX, "pattern": NO_CONTROL }),
             json!("ann"),
         ),
+        "runbook" => (json!({ "type": "string", "enum": runbooks::names() }), json!("FirstcomeRefundsDue")),
         "provider" => {
             let words = Provider::ALL.map(Provider::as_str);
             let words: Vec<&str> = words.into_iter().filter(|word| Provider::from_path(word).is_some()).collect();

@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use super::handlers::{
-    Handler, HandlerResponse, RouteEntry, auctions, audit, backups, buyers, challenges, contacts, drops, endpoints,
-    health, metrics, nodes, order_history, order_lists, order_payments, orders, pages, provider_events, streams, undo,
+    Handler, HandlerResponse, RouteEntry, auctions, audit, backups, buyers, challenges, console, contacts, drops,
+    endpoints, health, metrics, nodes, order_history, order_lists, order_payments, orders, pages, provider_events,
+    streams, undo,
 };
 use super::request::Call;
 pub use super::route::{Listener, RequiredRole, Route};
@@ -30,6 +31,7 @@ const ROWS: &[&[RouteEntry]] = &[
     audit::ROUTES,
     backups::ROUTES,
     nodes::ROUTES,
+    console::ROUTES,
     metrics::ROUTES,
     health::ROUTES,
 ];

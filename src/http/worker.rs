@@ -14,6 +14,8 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::access::{self, AdmittedRequest};
 use super::body::{Body, BodyBounds};
+use super::console::ConsoleState;
+use super::console::prometheus::PrometheusClient;
 use super::date_header::DateHeader;
 use super::node_headers::NodeHeaders;
 use super::origin::{add_origin_headers, allowed_origin, check_admin_host};
@@ -78,6 +80,8 @@ pub struct ServerState {
     /// Counts clients whose command was not decided in time.
     pub reply_timeouts: metrics::Counter,
     pub access_log: Option<AccessLog>,
+    /// The Prometheus whose alerts the console shows.
+    pub prometheus: Option<PrometheusClient>,
     /// Requests of operators for backups, and the state of the last one.
     pub backups: Arc<BackupRequests>,
 }
@@ -116,6 +120,8 @@ pub struct Worker {
     /// Sends long queries to the query thread.
     pub queries: QueryQueue,
     pub sampler: RefCell<MetricsSampler>,
+    /// The frames of the consoles, which the admin listener's thread makes.
+    pub(super) console: ConsoleState,
     /// Number of open event streams.
     pub streams: Cell<usize>,
     router: Router,
@@ -179,6 +185,7 @@ impl Worker {
             named: Cell::new(None),
             queries,
             sampler: RefCell::default(),
+            console: ConsoleState::default(),
             streams: Cell::new(0),
             router,
             verified: Rc::default(),

@@ -20,6 +20,7 @@ use crate::admission::operators::file;
 use crate::config::{self, AccessLogSettings, ClusterConfig, Config, PinCore, TlsFiles};
 use crate::engine::{COMMAND_NAMES, Command, DropCommand, OUTCOME_NAMES};
 use crate::exit::Exit;
+use crate::http::console::prometheus::PrometheusClient;
 use crate::outbox::{OutboxSetup, Relay};
 use crate::payments::WebhookVerifiers;
 use crate::payments::sessions::{self, SessionService};
@@ -103,7 +104,8 @@ pub fn start_viewed(
         .and_then(|()| ownership::check_readable(&config.data.join(file::TOKENS_FILE)))
         .and_then(|()| beside::check(&config.data))
         .map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
-    let OpenedFiles { admission, tls, verifiers, sessions, outbox } = open_configured_files(&config, &telemetry, wall)?;
+    let OpenedFiles { admission, tls, verifiers, sessions, outbox, prometheus } =
+        open_configured_files(&config, &telemetry, wall)?;
     if beside::had_tokens(&config.data) || file::had_tokens(&config.data) {
         admission.operators.require_token();
     }
@@ -204,6 +206,7 @@ pub fn start_viewed(
         refused_sessions: Arc::clone(&refused),
         tls,
         egress,
+        prometheus,
         telemetry,
         access_log,
         backups: Arc::clone(&backup.requests),
@@ -245,6 +248,7 @@ struct OpenedFiles {
     verifiers: WebhookVerifiers,
     sessions: Vec<SessionService>,
     outbox: OutboxSetup,
+    prometheus: Option<PrometheusClient>,
 }
 
 /// Returns the mistakes of the files that the settings name, one line each: tokens, certificates, keys and secrets.
@@ -269,12 +273,14 @@ fn open_configured_files(config: &Config, telemetry: &Telemetry, wall: UnixMilli
     let tls = Tls::open(config, telemetry);
     let (verifiers, sessions) = (WebhookVerifiers::open(config), SessionService::open(config));
     let cluster = config.cluster.as_ref().map(ClusterConfig::mistakes_of_files).filter(|found| !found.is_empty());
-    match (admission, tls, verifiers, sessions, OutboxSetup::open(config)) {
-        (Ok(admission), Ok(tls), Ok(verifiers), Ok(sessions), Ok(outbox)) if cluster.is_none() => {
-            Ok(OpenedFiles { admission, tls, verifiers, sessions, outbox })
+    let prometheus = PrometheusClient::open(&config.prometheus_url).map_err(|mistake| vec![mistake]);
+    match (admission, tls, verifiers, sessions, OutboxSetup::open(config), prometheus) {
+        (Ok(admission), Ok(tls), Ok(verifiers), Ok(sessions), Ok(outbox), Ok(prometheus)) if cluster.is_none() => {
+            Ok(OpenedFiles { admission, tls, verifiers, sessions, outbox, prometheus })
         }
-        (admission, tls, verifiers, sessions, outbox) => {
-            let mistakes = [admission.err(), tls.err(), verifiers.err(), sessions.err(), outbox.err(), cluster];
+        (admission, tls, verifiers, sessions, outbox, prometheus) => {
+            let (outbox, prometheus) = (outbox.err(), prometheus.err());
+            let mistakes = [admission.err(), tls.err(), verifiers.err(), sessions.err(), outbox, prometheus, cluster];
             let mut lines: Vec<String> =
                 mistakes.into_iter().flatten().flatten().map(|mistake| mistake.to_string()).collect();
             // A checksum key of PayOS is read for its webhooks and for its sessions: one line is enough.

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::egress::EgressClient;
 use crate::exit::{self, exit_now};
 use crate::failpoints;
+use crate::http::console::prometheus::PrometheusClient;
 use crate::http::routes::{Listener, ROUTES};
 use crate::http::slow_queries::{QueryQueue, QueryThread};
 use crate::http::worker::{ServerState, Worker};
@@ -58,6 +59,7 @@ pub(super) struct ServerParts {
     pub(super) refused_sessions: Arc<RefusedSessions>,
     pub(super) tls: Tls,
     pub(super) egress: EgressClient,
+    pub(super) prometheus: Option<PrometheusClient>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) access_log: Option<AccessLog>,
     pub(super) backups: Arc<BackupRequests>,
@@ -102,6 +104,7 @@ impl ServerThreads {
             verifiers: parts.verifiers,
             refused_sessions: parts.refused_sessions,
             egress: parts.egress,
+            prometheus: parts.prometheus,
             long_bodies: Semaphore::new(LONG_BODIES_MAX),
             telemetry: parts.telemetry,
             access_log: parts.access_log,

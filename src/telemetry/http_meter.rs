@@ -45,9 +45,10 @@ pub enum StreamKind {
     Drop,
     Auction,
     Audit,
+    Console,
 }
 
-const STREAMS: [&str; 3] = ["drop", "auction", "audit"];
+const STREAMS: [&str; 4] = ["drop", "auction", "audit", "console"];
 
 /// Labels of a route.
 #[derive(Clone, Copy)]

@@ -10,6 +10,7 @@ mod http;
 #[path = "../provider_webhooks/mod.rs"]
 mod provider_webhooks;
 
+mod console;
 mod tokens;
 
 use std::collections::BTreeSet;
@@ -39,7 +40,9 @@ fn unseen(operation: &str, code: Code) -> Option<&'static str> {
         Code::OutcomeUnknown => Some("a fault after acceptance"),
         Code::ReadOnly => Some("a full disk"),
         Code::Draining => Some("the moment of the end"),
-        Code::Overloaded if !matches!(operation, "StreamDrop" | "StreamAuction" | "Audit") => Some("a full queue"),
+        Code::Overloaded if !matches!(operation, "StreamDrop" | "StreamAuction" | "Audit" | "StreamConsole") => {
+            Some("a full queue")
+        }
         Code::IllegalTransition if operation == "ResumeDrop" => Some("a corrupted counter"),
         Code::RateLimited => Some("a client with too much in flight"),
         Code::NotLeader | Code::Behind | Code::NodeConflict => Some("a node of a cluster, or an event to come"),
@@ -87,8 +90,7 @@ fn every_documented_answer_can_be_had_and_no_other_is_given() {
     refusals_of_orders(&server, &orders);
     mistakes_of_any_request(&server, &orders);
     good_ends_that_are_left(&server);
-    assert_eq!(server.admin("GET", "/v1/buyers/ann/tier", &json!({})).status, 200);
-    assert_eq!(server.admin("GET", "/v1/backup", &json!({})).status, 200);
+    console::good_ends(&server, &orders.paid);
     streams_that_are_too_many();
     tokens_that_are_needed();
     server.stop();
@@ -309,8 +311,7 @@ fn what_providers_tell(server: &Server) {
     is(&tell(&signed("{")), Code::Malformed);
     is(&tell(&signed("{}")), Code::Validation);
     let refund = json!({ "reason": "x" });
-    let headers = format!("{JSON}Idempotency-Key: providers\r\n");
-    let admin = server.0.server.admin_address;
+    let (headers, admin) = (format!("{JSON}Idempotency-Key: providers\r\n"), server.0.server.admin_address);
     let refund = call(admin, "POST", &format!("/v1/orders/{order}/refund"), &headers, &refund.to_string());
     assert_eq!(refund.body["state"], "refund_due", "{}", refund.text);
     let settled = json!({ "reference": "R", "reason": "x" });
@@ -412,15 +413,16 @@ fn refusals_of_orders(server: &Server, orders: &Orders) {
     is(&server.admin("POST", &format!("/v1/orders/{}/refund", orders.paid), &refund), Code::KeyReused);
 }
 
-const PARAMETERS: [&str; 6] = ["{drop_id}", "{order_id}", "{provider}", "{endpoint_id}", "{auction_id}", "{buyer}"];
+const PARAMETERS: [&str; 7] =
+    ["{drop_id}", "{order_id}", "{provider}", "{endpoint_id}", "{auction_id}", "{buyer}", "{runbook}"];
 
-fn filled(path: &str, values: [&str; 6]) -> String {
+fn filled(path: &str, values: [&str; 7]) -> String {
     PARAMETERS.into_iter().zip(values).fold(path.into(), |path, (name, value)| path.replace(name, value))
 }
 
 /// The path of a route with the first of everything, and an order.
 fn path_with(route: &Route, order: &str) -> String {
-    filled(route.path, ["1", order, "sandbox", "1", "1", "ann"])
+    filled(route.path, ["1", order, "sandbox", "1", "1", "ann", "FirstcomeDown"])
 }
 
 fn mistakes_of_any_request(server: &Server, orders: &Orders) {
@@ -434,7 +436,7 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
         let method = route.method.as_str();
         let good = good_body(route);
         if route.path.contains('{') {
-            let nobody = filled(route.path, ["999", UNKNOWN, "nobody", "999", "999", "%00"]);
+            let nobody = filled(route.path, ["999", UNKNOWN, "nobody", "999", "999", "%00", "Nobody"]);
             let told = call(address, method, &nobody, &format!("{JSON}Idempotency-Key: nobody\r\n"), &good);
             if route.operation == "OrderPage" {
                 assert_eq!((told.status, told.headers["content-type"].as_str()), (404, "text/html; charset=utf-8"));
@@ -454,14 +456,12 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
         is(&wrong, Code::MethodNotAllowed);
         assert!(wrong.headers["allow"].split(", ").any(|allowed| allowed == method), "{path}");
     }
-    let (public, admin) = (server.0.server.public_address, server.0.server.admin_address);
-    is(&call(public, "GET", "/v1/drops?limit=0", "", ""), Code::Validation);
+    let admin = server.0.server.admin_address;
+    is(&server.public("GET", "/v1/drops?limit=0"), Code::Validation);
     is(&call(admin, "GET", "/v1/orders?limit=0", "", ""), Code::Validation);
     is(&call(admin, "GET", "/v1/orders?contacts=true&drop_id=999", "Accept: text/csv\r\n", ""), Code::NotFound);
     is(&call(admin, "GET", "/v1/audit?drop_id=0", "", ""), Code::Validation);
-    let wrong = call(admin, "GET", "/v1/drops/1/remedy?last=0", "", "");
-    is(&wrong, Code::Validation);
-    assert_eq!(wrong.body["errors"][0]["pointer"], "/last", "a JSON pointer");
+    console::mistakes(server);
     is(&call(admin, "GET", &format!("/v1/audit?order_id={UNKNOWN}"), "", ""), Code::NotFound);
     is(&call(admin, "GET", "/v1/backup", "", ""), Code::NotFound);
     for (method, verb) in [("GET", "copy"), ("POST", "handover"), ("POST", "leave")] {

@@ -57,5 +57,6 @@ pub(crate) fn streams_that_are_too_many() {
     bidding::made(&bidding::auction(&server, "a", &json!({})));
     is(&server.public("GET", "/v1/auctions/1/stream"), Code::Overloaded);
     is(&server.admin("GET", "/v1/audit", &Value::Null), Code::Overloaded);
+    is(&server.admin("GET", "/v1/console/stream", &Value::Null), Code::Overloaded);
     server.stop();
 }

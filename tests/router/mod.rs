@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
-use firstcome::client::metrics::MetricsPage;
+use firstcome::telemetry::page::MetricsPage;
 
 use crate::process::{Answer, Client, wait_until};
 

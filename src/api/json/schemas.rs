@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{auctions, backups, buyers, challenges, endpoints, history, payments, requests, responses, scalars, undo};
+use super::{
+    auctions, backups, buyers, challenges, console, endpoints, history, payments, requests, responses, scalars, undo,
+};
 use crate::types::JSON_INTEGER_MAX;
 
 /// Returns the schema of a page.
@@ -46,6 +48,12 @@ pub fn response_schemas() -> Map<String, Value> {
         generator.subschema_for::<responses::OrderJson<'_>>(),
         generator.subschema_for::<undo::UndoReportJson<'_>>(),
     );
+    let _console = (
+        generator.subschema_for::<console::ConsoleFrame>(),
+        generator.subschema_for::<console::ConsoleSession<'_>>(),
+        generator.subschema_for::<console::ConsoleAlerts>(),
+        generator.subschema_for::<console::SettingJson<'_>>(),
+    );
     let mut schemas = generator.take_definitions(true);
     schemas.insert("DropPage".into(), page_schema("Drop"));
     schemas.insert("OrderPage".into(), page_schema("Order"));
@@ -55,6 +63,7 @@ pub fn response_schemas() -> Map<String, Value> {
     schemas.insert("BidPage".into(), page_schema("BidRecord"));
     schemas.insert("PaymentPage".into(), page_schema("PaymentRecord"));
     schemas.insert("HistoryPage".into(), page_schema("HistoryEvent"));
+    schemas.insert("SettingPage".into(), page_schema("SettingInForce"));
     schemas
 }
 

@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use super::finding::{Finding, Verdict};
 use crate::client::http::{HttpClient, RequestError, TimedResponse, printable};
-use crate::client::metrics::MetricsPage;
 use crate::config::Config;
 use crate::egress::{EgressClient, OutboundRequest, SendError, Target};
 use crate::outbox::OutboxSetup;
 use crate::read::outbox::MAIL_URL;
 use crate::telemetry::catalogue as metric;
+use crate::telemetry::page::MetricsPage;
 use crate::types::UnixMillis;
 
 /// Limits for the offset between clocks: the server slews up to a second, and an alert fires above it.

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{LineGauge, Paragraph, Widget};
 
 use super::view::{ConnectionState, Level, StockRow, View, rate, seconds, whole};
-use crate::client::metrics::Percentile;
+use crate::telemetry::page::Percentile;
 
 /// Smallest size at which everything fits, and the size of `--once`.
 pub(super) const SMALLEST: (u16, u16) = (80, 24);

@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 
 use super::view::Sample;
 use crate::client::http::{HttpClient, RequestError};
-use crate::client::metrics::MetricsPage;
 use crate::exit::{self, Exit, exit_now};
+use crate::telemetry::page::MetricsPage;
 
 /// Samples that wait to be drawn; a screen that is too slow misses some.
 const WAITING_MAX: usize = 4;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::client::http::printable;
-use crate::client::metrics::{BucketHistogram, MetricsPage, Percentile};
 use crate::telemetry::catalogue as metric;
+use crate::telemetry::page::{BucketHistogram, MetricsPage, Percentile};
 
 /// Window of rates and percentiles. The server updates its metrics once a second, so a window of one second could have no
 /// update, or two.

@@ -33,6 +33,11 @@ pub(in crate::http) const ROUTES: &[RouteEntry] =
 
 /// `GET /metrics`.
 pub(super) fn show(worker: &Worker, call: &Call) -> Response<Body> {
+    respond(worker, call, measured(worker).0)
+}
+
+/// Samples what is not counted as it happens. Returns all metrics as text, and the sample of drops and auctions.
+pub(in crate::http) fn measured(worker: &Worker) -> (String, MetricsSample) {
     let telemetry = &worker.server.telemetry;
     let auditor = &worker.server.auditor;
     let seq = worker.writer.published.seq();
@@ -67,10 +72,10 @@ pub(super) fn show(worker: &Worker, call: &Call) -> Response<Body> {
     let sample =
         or_nothing(worker.sampler.borrow_mut().sample(&worker.reader), "drops and auctions could not be looked at");
     let series = transient_series(&sample, plan, worker.writer.clock.now());
-    for (state, auctions) in sample.by_state {
-        telemetry.set_labelled(&metric::AUCTIONS, &[("state", state.stored())], auctions);
+    for (state, auctions) in &sample.by_state {
+        telemetry.set_labelled(&metric::AUCTIONS, &[("state", state.stored())], *auctions);
     }
-    respond(worker, call, telemetry.render_with(&series))
+    (telemetry.render_with(&series), sample)
 }
 
 /// Shows the node's place in its cluster.

@@ -120,12 +120,17 @@ fn changes(
             }
         }
     });
+    Ok(event_stream(body))
+}
+
+/// Responds with a stream of events.
+pub(super) fn event_stream(body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
-    Ok(response)
+    response
 }
 
 fn event(name: &str, epoch: u64, body: &CachedResponse) -> Bytes {

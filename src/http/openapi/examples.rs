@@ -41,6 +41,7 @@ fn value(name: &str, schema: &Value, components: &Map<String, Value>, depth: usi
         Some("object") => object(schema, components, depth),
         Some("array") => json!([value(name, &schema["items"], components, depth)]),
         Some("integer") => schema.get("minimum").cloned().unwrap_or_else(|| json!(1)),
+        Some("number") => json!(1.5),
         Some("boolean") => json!(false),
         Some(_) | None => json!("text"),
     }

@@ -6,7 +6,7 @@ use crate::http::route::Route;
 use crate::types::IgnoredReason;
 
 /// Schemas of streams, and of the webhooks of payment providers.
-pub(super) fn other_schemas() -> [(&'static str, Value); 5] {
+pub(super) fn other_schemas() -> [(&'static str, Value); 6] {
     let integer =
         |min: i64, description: &str| json!({ "type": "integer", "minimum": min, "description": description });
     let event = |of: &str| {
@@ -64,12 +64,31 @@ pub(super) fn other_schemas() -> [(&'static str, Value); 5] {
         },
     });
     [
+        ("ConsoleEvent", console_event()),
         ("DropEvent", event("Drop")),
         ("AuctionEvent", event("Auction")),
         ("AuditRow", row),
         ("ProviderEvent", sent),
         ("ProviderEventResult", answer),
     ]
+}
+
+/// Returns the schema of an event of the console's stream.
+fn console_event() -> Value {
+    json!({
+        "type": "object",
+        "description": "Server-sent events: a `frame` at once, and at most one a second after it. The stream ends with the \
+            right of the token.",
+        "required": ["event", "data"],
+        "properties": {
+            "event": { "const": "frame" },
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": { "$ref": "#/components/schemas/ConsoleFrame" },
+            },
+        },
+    })
 }
 
 /// Returns the query parameters of a route.

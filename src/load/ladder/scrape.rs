@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::client::http::HttpClient;
-use crate::client::metrics::MetricsPage;
 use crate::exit::Exit;
 use crate::telemetry::catalogue::{BATCH_COMMANDS, QUEUE_DEPTH, RESIDENT};
+use crate::telemetry::page::MetricsPage;
 
 /// The interval of reads of the metrics.
 const EVERY: Duration = Duration::from_millis(500);
