@@ -13,6 +13,7 @@ mod console;
 mod example;
 mod fields;
 mod identity;
+mod in_force;
 mod layers;
 mod limits;
 mod log;
@@ -36,8 +37,8 @@ use std::path::Path;
 
 pub use admission::{LIMIT_ENTRY_BYTES, READ_FILTER_BYTES, RISK_ENTRY_BYTES, TABLE_BYTES_MAX, USED_CHALLENGE_BYTES};
 pub use cluster::read_key_file;
-pub use console::{SettingInForce, SettingsInForce};
 pub use example::example;
+pub use in_force::{SettingInForce, SettingsInForce};
 use layers::Layers;
 pub use limits::{OPERATOR_CONNECTIONS_MAX, check_descriptors, settle_connections_max, somaxconn, warnings};
 pub use model::{

@@ -1,7 +1,6 @@
 //! The setting of the console, and the settings in force as it shows them.
 
-use std::fmt;
-
+use super::in_force::SettingInForce;
 use super::setting::{Setting, ValueKind, setting};
 use super::values::url;
 
@@ -13,40 +12,10 @@ pub(super) const SETTINGS: &[Setting] = &[setting!(
     |c, t| c.prometheus_url = url(t.trim())?
 )];
 
-/// A setting as it is in force, without any secret.
-#[derive(Clone)]
-pub struct SettingInForce {
-    pub setting: &'static Setting,
-    /// The value as text; `None` where a secret may stand in it.
-    pub value: Option<String>,
-    /// The layer that set it: `default`, a file, an environment variable or the command line.
-    pub source: String,
-}
-
-/// All settings in force, in the order of the table.
-#[derive(Clone, Default)]
-pub struct SettingsInForce(Vec<SettingInForce>);
-
-/// Without the values: two configurations with the same values are the same, whatever set them.
-impl fmt::Debug for SettingsInForce {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SettingsInForce")
-    }
-}
-
-impl SettingsInForce {
-    /// Notes the value that a layer sets. The value of an earlier layer is replaced.
-    pub(super) fn note(&mut self, setting: &'static Setting, value: &str, source: &str) {
-        let noted = SettingInForce { setting, value: shown(setting, value), source: source.into() };
-        match self.0.iter_mut().find(|known| known.setting.key == setting.key) {
-            Some(known) => *known = noted,
-            None => self.0.push(noted),
-        }
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &SettingInForce> {
-        self.0.iter()
-    }
+/// Returns a setting with the value that a layer gives it.
+pub(super) fn in_force(setting: &'static Setting, value: &str, source: &str) -> SettingInForce {
+    let Setting { key, default, unit, why, .. } = *setting;
+    SettingInForce { key, default, unit, why, value: shown(setting, value), source: source.into() }
 }
 
 /// Returns a value without its secrets: names of files may be secrets that were typed in their place, and the paths of other
@@ -74,7 +43,7 @@ mod tests {
 
     fn in_force(flags: &[(&'static str, String)]) -> Vec<(&'static str, Option<String>, String)> {
         let config = Config::load(None, [], flags).expect("good");
-        let shown = |one: &super::SettingInForce| (one.setting.key, one.value.clone(), one.source.clone());
+        let shown = |one: &super::SettingInForce| (one.key, one.value.clone(), one.source.clone());
         config.in_force.iter().map(shown).collect()
     }
 
@@ -93,7 +62,7 @@ mod tests {
             ("challenge.secret_file", "TopSecret".into()),
             ("outbox.endpoint_secret_file", "TopSecret".into()),
             ("outbox.endpoint_url", "https://hooks.example/services/TopSecret".into()),
-            ("challenge.siteverify_url", "https://challenge.example/siteverify?key=TopSecret".into()),
+            ("challenge.siteverify_url", "https://challenge.example/siteverify/TopSecret".into()),
         ]);
         assert!(found.iter().all(|(_, value, _)| value.as_ref().is_none_or(|text| !text.contains("TopSecret"))));
         let of = |key: &str| found.iter().find(|(known, _, _)| *known == key).and_then(|(_, value, _)| value.clone());

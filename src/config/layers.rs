@@ -8,7 +8,7 @@ use super::model::{ClusterConfig, Config, ConfigError};
 use super::setting::Setting;
 use super::settings::all_settings;
 use super::toml_file::{not_shown, shown, toml_table};
-use super::{admission, challenge, limits, mail, outbox, payments, risk, wire};
+use super::{admission, challenge, console, limits, mail, outbox, payments, risk, wire};
 
 /// The source of the values that no layer sets.
 pub(super) const DEFAULT: &str = "default";
@@ -60,7 +60,7 @@ impl Layers {
         };
         self.has_durability |= setting.key == "writer.durability" && source != DEFAULT;
         match (setting.set)(&mut self.config, value) {
-            Ok(()) => self.config.in_force.note(setting, value, source),
+            Ok(()) => self.config.in_force.note(console::in_force(setting, value, source)),
             Err(allowed) => self.refused(setting, value, source, &allowed),
         }
     }

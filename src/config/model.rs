@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
-use super::console::SettingsInForce;
+use super::in_force::SettingsInForce;
 use crate::types::shard::Shard;
 use crate::types::{Amount, EventFilter, Packing, PhoneRegion, Provider, Signal, Tier};
 

@@ -1,21 +1,20 @@
 //! The figures of the console: a frame a second, made once for all consoles from the metrics of the server. The writer is
 //! never asked.
 
-pub(super) mod figures;
+mod figures;
 pub mod prometheus;
+pub(super) mod state;
 pub(super) mod thresholds;
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
 use super::handlers::metrics::measured;
 use super::worker::Worker;
-use crate::api::json::console::{ConsoleFrame, ConsolePoint, console_body};
+use crate::api::json::console::{ConsoleFrame, console_body};
 use crate::telemetry::page::MetricsPage;
 
 /// Consoles that one server serves at once.
@@ -29,33 +28,6 @@ const POINTS_MAX: usize = 300;
 /// Pages that rates are made of. Threads add their counts up once a second, each at its own moment, so that the difference
 /// of two seconds jumps.
 const PAGES_MAX: usize = 4;
-
-/// The frames of one thread, which is that of the admin listener.
-pub(super) struct ConsoleState {
-    /// The newest frame as JSON, with its number. A console that reads slowly misses some.
-    newest: watch::Sender<(u64, Bytes)>,
-    frame: RefCell<Option<ConsoleFrame>>,
-    points: RefCell<VecDeque<ConsolePoint>>,
-    pages: RefCell<VecDeque<(Instant, MetricsPage)>>,
-    is_measuring: Cell<bool>,
-    consoles: Cell<usize>,
-    /// The answer to a question about the alerts, and its instant.
-    pub(super) alerts: Mutex<Option<(Instant, Bytes)>>,
-}
-
-impl Default for ConsoleState {
-    fn default() -> ConsoleState {
-        ConsoleState {
-            newest: watch::Sender::new((0, Bytes::new())),
-            frame: RefCell::default(),
-            points: RefCell::default(),
-            pages: RefCell::default(),
-            is_measuring: Cell::new(false),
-            consoles: Cell::new(0),
-            alerts: Mutex::new(None),
-        }
-    }
-}
 
 /// A console among those that are served.
 pub(super) struct ConsoleSlot(Rc<Worker>);

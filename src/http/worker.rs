@@ -14,8 +14,8 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::access::{self, AdmittedRequest};
 use super::body::{Body, BodyBounds};
-use super::console::ConsoleState;
 use super::console::prometheus::PrometheusClient;
+use super::console::state::ConsoleState;
 use super::date_header::DateHeader;
 use super::node_headers::NodeHeaders;
 use super::origin::{add_origin_headers, allowed_origin, check_admin_host};

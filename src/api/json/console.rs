@@ -225,7 +225,7 @@ pub struct ConsoleAlert {
     pub name: String,
     /// `page` wakes an operator, `ticket` can wait until the morning.
     pub severity: String,
-    /// `firing` or `pending`.
+    /// The state in Prometheus: `firing` or `pending`.
     pub state: String,
     pub summary: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -243,7 +243,7 @@ pub struct ConsoleAlert {
 #[derive(Clone, Serialize, JsonSchema)]
 #[schemars(rename = "ConsoleGauge")]
 pub struct ConsoleGauge {
-    /// The alert.
+    /// The name of the alert whose condition it is.
     pub name: &'static str,
     pub severity: &'static str,
     /// The condition, as the rules of Prometheus have it.

@@ -31,18 +31,18 @@ pub struct PrometheusClient {
 }
 
 #[derive(Deserialize)]
-struct Answer {
-    data: Data,
+struct AlertsAnswer {
+    data: AlertsData,
 }
 
 #[derive(Deserialize)]
-struct Data {
-    alerts: Vec<Alert>,
+struct AlertsData {
+    alerts: Vec<ActiveAlert>,
 }
 
 #[derive(Deserialize)]
-struct Alert {
-    labels: Labels,
+struct ActiveAlert {
+    labels: AlertLabels,
     #[serde(default)]
     annotations: Annotations,
     state: String,
@@ -51,7 +51,7 @@ struct Alert {
 }
 
 #[derive(Deserialize)]
-struct Labels {
+struct AlertLabels {
     #[serde(default)]
     alertname: String,
     #[serde(default)]
@@ -108,16 +108,16 @@ impl PrometheusClient {
 
 /// Returns the alerts in an answer: those that fire first, then those that wake an operator.
 fn parse(body: &[u8]) -> Option<Vec<ConsoleAlert>> {
-    let answer: Answer = serde_json::from_slice(body).ok()?;
+    let answer: AlertsAnswer = serde_json::from_slice(body).ok()?;
     let ours = answer.data.alerts.into_iter().filter(|alert| alert.labels.alertname.starts_with("Firstcome"));
     let mut alerts: Vec<ConsoleAlert> = ours.take(ALERTS_MAX).map(shown).collect();
     alerts.sort_by_key(|alert| (alert.state != "firing", alert.severity != "page", alert.name.clone()));
     Some(alerts)
 }
 
-fn shown(alert: Alert) -> ConsoleAlert {
+fn shown(alert: ActiveAlert) -> ConsoleAlert {
     let cut = |text: String| text.chars().filter(|c| !c.is_control()).take(TEXT_CHARS_MAX).collect::<String>();
-    let Alert { labels, annotations, state, active_at } = alert;
+    let ActiveAlert { labels, annotations, state, active_at } = alert;
     let since = active_at.and_then(|text| text.parse::<Timestamp>().ok()).map(Timestamp::as_millisecond);
     ConsoleAlert {
         has_runbook: runbooks::page(&labels.alertname).is_some(),

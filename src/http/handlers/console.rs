@@ -1,5 +1,5 @@
-//! What the console needs besides the routes of operators: its stream of figures, alerts and runbooks, settings, and the
-//! reads of the public listener, which its pages cannot reach.
+//! Routes of the console, besides those of operators: its stream of figures, alerts and runbooks, settings, and the reads of
+//! the public listener, which its pages cannot reach.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -236,11 +236,11 @@ fn runbook(call: &Call) -> Result<Response<Body>, Problem> {
 fn settings(worker: &Worker) -> Response<Body> {
     let body = worker.server.config.in_force.iter().map(|one| {
         console_body(&SettingJson {
-            key: one.setting.key,
+            key: one.key,
             value: one.value.as_deref(),
-            default: one.setting.default,
-            unit: one.setting.unit,
-            why: one.setting.why,
+            default: one.default,
+            unit: one.unit,
+            why: one.why,
             source: &one.source,
         })
     });
