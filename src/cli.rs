@@ -17,6 +17,7 @@ pub mod order;
 pub mod preflight;
 pub mod recover;
 pub mod replay;
+pub mod report;
 pub mod restore;
 pub mod route;
 pub mod rush;
@@ -70,6 +71,8 @@ pub enum CliCommand {
     Order(order::OrderArgs),
     /// Explain what happened to an order or a buyer, or why a request was refused
     Explain(explain::ExplainArgs),
+    /// Report on a drop's sale: one page of pictures and figures, JSON or CSV
+    Report(report::ReportArgs),
     /// Create, list and cancel auctions
     Auction(auction::AuctionArgs),
     /// Create and list webhook endpoints, list failed deliveries, deliver again
@@ -143,6 +146,7 @@ fn run_command(command: CliCommand) -> Result<(), Exit> {
         CliCommand::Drop(args) => drop::run(&args),
         CliCommand::Order(args) => order::run(&args),
         CliCommand::Explain(args) => explain::run(&args),
+        CliCommand::Report(args) => report::run(&args),
         CliCommand::Auction(args) => auction::run(&args),
         CliCommand::Endpoint(args) => endpoint::run(&args),
         CliCommand::Buyer(args) => buyer::run(&args),

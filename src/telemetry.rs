@@ -147,6 +147,20 @@ impl Telemetry {
         self.render_with(&TransientSeries::default())
     }
 
+    /// Returns the counts of a counter with one label, by its values. The exporter shows values in its text only.
+    #[must_use]
+    pub fn counts_by_label(&self, metric: &'static Metric) -> Vec<(String, u64)> {
+        let text = self.handle.render();
+        let counts = text.lines().filter_map(|line| {
+            let (labels, count) = line.strip_prefix(metric.name)?.strip_prefix('{')?.split_once("} ")?;
+            let (_, value) = labels.split_once("=\"")?;
+            Some((value.strip_suffix('"')?.to_owned(), count.parse().ok()?))
+        });
+        let mut counts: Vec<(String, u64)> = counts.collect();
+        counts.sort_unstable();
+        counts
+    }
+
     /// Returns the same with additional series of this scrape.
     #[must_use]
     pub fn render_with(&self, passing: &TransientSeries) -> String {
@@ -210,6 +224,15 @@ mod tests {
         assert!(text.contains("firstcome_outcomes_total{command=\"place_order\",outcome=\"accepted\"} 1"), "{text}");
         assert!(text.contains("firstcome_wal_bytes 4096"), "{text}");
         assert!(text.contains("firstcome_resident_memory_bytes "), "{text}");
+    }
+
+    #[test]
+    fn a_counter_is_read_by_the_values_of_its_label() {
+        let telemetry = Telemetry::new();
+        telemetry.counter(&catalogue::TURNED_AWAY, &[("reason", "queue")]).increment(3);
+        telemetry.counter(&catalogue::TURNED_AWAY, &[("reason", "forbidden")]).increment(2);
+        let counts = telemetry.counts_by_label(&catalogue::TURNED_AWAY);
+        assert_eq!(counts, [("forbidden".to_owned(), 2), ("queue".to_owned(), 3)]);
     }
 
     #[test]

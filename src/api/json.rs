@@ -10,6 +10,7 @@ pub mod endpoints;
 pub mod history;
 pub mod payments;
 pub mod queries;
+pub mod report;
 pub mod requests;
 pub mod responses;
 pub mod scalars;

@@ -48,6 +48,14 @@ pub struct AdminArgs {
     ca: Option<PathBuf>,
 }
 
+impl AdminArgs {
+    /// Returns true if the answer is printed as JSON.
+    #[must_use]
+    pub const fn prints_json(&self) -> bool {
+        self.json
+    }
+}
+
 /// The listener from which drops and auctions are read.
 #[derive(Args, Debug)]
 pub struct PublicArgs {

@@ -21,6 +21,7 @@ pub(super) mod orders;
 pub(super) mod pages;
 mod prices;
 pub(super) mod provider_events;
+pub(super) mod reports;
 pub(super) mod streams;
 pub(super) mod undo;
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::handlers::{
     Handler, HandlerResponse, RouteEntry, auctions, audit, backups, buyers, challenges, console, contacts, drops,
     endpoints, health, metrics, nodes, order_history, order_lists, order_payments, orders, pages, provider_events,
-    streams, undo,
+    reports, streams, undo,
 };
 use super::request::Call;
 pub use super::route::{Listener, RequiredRole, Route};
@@ -18,6 +18,7 @@ const ROWS: &[&[RouteEntry]] = &[
     challenges::ROUTES,
     streams::ROUTES,
     undo::ROUTES,
+    reports::ROUTES,
     auctions::ROUTES,
     orders::ROUTES,
     order_payments::ROUTES,

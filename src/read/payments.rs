@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use crate::types::{Amount, Currency, Provider, Seq};
+use crate::types::{Amount, Currency, DropId, Provider, Seq, UnixMillis};
 
 /// A payment as operators see it.
 #[derive(Clone, Debug)]
@@ -25,19 +25,51 @@ pub fn payments_of(connection: &Connection, order: Seq) -> rusqlite::Result<Vec<
          FROM payments JOIN orders ON orders.seq = order_seq JOIN drops ON drops.id = orders.drop_id
          WHERE order_seq = ?1 AND (payments.received > 0 OR pays) ORDER BY payments.seq",
     )?;
+    statement.query_map(params![order], payment_of)?.collect()
+}
+
+/// A payment with its order.
+#[derive(Clone, Debug)]
+pub struct AnyPayment {
+    pub order: Seq,
+    pub drop_id: DropId,
+    /// The instant at which it was recorded.
+    pub at: UnixMillis,
+    pub payment: PaymentRow,
+}
+
+/// Returns the payments after one of an order, by the numbers of their orders and their own, at most `limit`.
+pub fn payments_after(
+    connection: &Connection,
+    (order, seq): (Seq, Seq),
+    limit: u32,
+) -> rusqlite::Result<Vec<AnyPayment>> {
+    // Refunds that came before their payment are rows without money.
+    let mut statement = connection.prepare_cached(
+        "SELECT payments.seq, payments.provider, payments.reference, coalesce(foreign_currency, drops.currency),
+             payments.received, pays, payments.refunded, payments.refund_due, payments.order_seq, orders.drop_id, audit.at_ms
+         FROM payments JOIN orders ON orders.seq = payments.order_seq JOIN drops ON drops.id = orders.drop_id
+             JOIN audit ON audit.seq = payments.seq
+         WHERE (payments.order_seq, payments.seq) > (?1, ?2) AND (payments.received > 0 OR pays)
+         ORDER BY payments.order_seq, payments.seq LIMIT ?3",
+    )?;
     let payment = |row: &rusqlite::Row<'_>| {
-        Ok(PaymentRow {
-            seq: row.get(0)?,
-            provider: row.get(1)?,
-            reference: row.get(2)?,
-            currency: row.get(3)?,
-            received: row.get(4)?,
-            pays: row.get(5)?,
-            refunded: row.get(6)?,
-            refund_due: row.get(7)?,
-        })
+        Ok(AnyPayment { order: row.get(8)?, drop_id: row.get(9)?, at: row.get(10)?, payment: payment_of(row)? })
     };
-    statement.query_map(params![order], payment)?.collect()
+    statement.query_map(params![order, seq, limit], payment)?.collect()
+}
+
+fn payment_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<PaymentRow> {
+    Ok(PaymentRow {
+        seq: row.get(0)?,
+        provider: row.get(1)?,
+        reference: row.get(2)?,
+        currency: row.get(3)?,
+        received: row.get(4)?,
+        pays: row.get(5)?,
+        refunded: row.get(6)?,
+        refund_due: row.get(7)?,
+    })
 }
 
 /// Returns the orders after `after` with an open refund.

@@ -138,6 +138,27 @@ pub fn verify_copy(path: &Path) -> Result<VerifyReport, StoreError> {
     verify_connection(&connection).map_err(|error| advice::advise(path, error))
 }
 
+/// Opens a database to read it, also that of a running server: each statement sees its own snapshot. Nothing is made beside a
+/// file without a log.
+///
+/// # Errors
+/// If the file is missing, packed, unreadable or of another program or version.
+pub fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
+    if !ownership::is_there(path)? {
+        return Err(StoreError::Missing { path: path.to_path_buf() });
+    }
+    ownership::check_readable(path)?;
+    refuse_packed(path)?;
+    let opened = if advice::has_log(path) { sqlite::open(path, Access::Read) } else { sqlite::open_unchanging(path) };
+    let connection = opened.map_err(|error| advice::advise(path, error.into()))?;
+    check_ours(&connection, path).map_err(|error| advice::advise(path, error))?;
+    let missing = schema_parts::missing(&connection)?;
+    match missing.into_iter().next() {
+        Some(problem) => Err(StoreError::NotOurs { path: path.to_path_buf(), found: problem }),
+        None => Ok(connection),
+    }
+}
+
 /// Verifies a backup, as [`verify_copy`] does, against the watermark beside it. Returns false without one.
 ///
 /// # Errors
@@ -181,11 +202,16 @@ fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
 }
 
 fn begin_reading(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    check_ours(connection, path)?;
+    connection.execute_batch("BEGIN")?;
+    Ok(())
+}
+
+fn check_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let identity = check_identity(connection, path).map_err(|error| advice::named(path, Some(connection), error))?;
     if identity == FileIdentity::Empty {
         return Err(StoreError::NotOurs { path: path.to_path_buf(), found: "it is empty".into() });
     }
-    connection.execute_batch("BEGIN")?;
     Ok(())
 }
 

@@ -212,7 +212,7 @@ fn good_ends(server: &Server, orders: &Orders) {
     }
     the_page_of_an_order(server, &orders.reserved);
     listen(public, "/v1/drops/1/stream", || {}, &["event: snapshot"]);
-    for path in ["/v1/orders", "/v1/audit", "/metrics", "/healthz", "/readyz"] {
+    for path in ["/v1/orders", "/v1/audit", "/v1/drops/1/report", "/metrics", "/healthz", "/readyz"] {
         assert_eq!(call(admin, "GET", path, "", "").status, 200, "{path}");
     }
     let csv = call(admin, "GET", "/v1/orders?limit=1", "Accept: text/csv\r\n", "");

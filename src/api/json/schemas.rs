@@ -3,7 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::{
+<<<<<<< HEAD
     auctions, backups, buyers, challenges, console, endpoints, history, payments, requests, responses, scalars, undo,
+=======
+    auctions, backups, buyers, challenges, endpoints, history, payments, report, requests, responses, scalars, undo,
+>>>>>>> 36a7cf6 (firstcome report: the report of a drop as a document, from a server or a file)
 };
 use crate::types::JSON_INTEGER_MAX;
 
@@ -41,6 +45,7 @@ pub fn response_schemas() -> Map<String, Value> {
         generator.subschema_for::<backups::BackupJson<'_>>(),
     );
     let _challenge = generator.subschema_for::<challenges::ChallengeJson<'_>>();
+    let _report = generator.subschema_for::<report::DropReport>();
     let _history = generator.subschema_for::<history::HistoryEventJson<'_>>();
     let _payments = generator.subschema_for::<payments::PaymentJson<'_>>();
     let _references = (
