@@ -91,12 +91,12 @@ pub struct ReportCounter {
     facts: ReportFacts,
     /// Orders have numbers from here to below there.
     reach: (Seq, Seq),
-    phase: Phase,
+    phase: CountPhase,
 }
 
 /// The rows of the next step.
 #[derive(Clone, Copy)]
-enum Phase {
+enum CountPhase {
     /// Events after this one.
     Events(Seq),
     /// Rows of `drop_seconds` after this second.
@@ -133,27 +133,27 @@ impl ReportCounter {
         };
         // The creation itself is the first event that is counted.
         let before = Seq::new(reach.0.get().saturating_sub(1)).unwrap_or_default();
-        Ok(Some(ReportCounter { facts, reach, phase: Phase::Events(before) }))
+        Ok(Some(ReportCounter { facts, reach, phase: CountPhase::Events(before) }))
     }
 
     /// Counts the next rows. Returns true if there are more.
     pub fn step(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
         self.phase = match self.phase {
-            Phase::Events(after) => match self.facts.count_events(connection, after)? {
-                Some(last) => Phase::Events(last),
-                None => Phase::Seconds(i64::MIN),
+            CountPhase::Events(after) => match self.facts.count_events(connection, after)? {
+                Some(last) => CountPhase::Events(last),
+                None => CountPhase::Seconds(i64::MIN),
             },
-            Phase::Seconds(after) => match self.facts.count_seconds(connection, after)? {
-                Some(last) => Phase::Seconds(last),
-                None => Phase::Payments(self.reach.0, Seq::ZERO),
+            CountPhase::Seconds(after) => match self.facts.count_seconds(connection, after)? {
+                Some(last) => CountPhase::Seconds(last),
+                None => CountPhase::Payments(self.reach.0, Seq::ZERO),
             },
-            Phase::Payments(order, seq) => match self.count_payments(connection, (order, seq))? {
-                Some((order, seq)) => Phase::Payments(order, seq),
-                None => Phase::Finished,
+            CountPhase::Payments(order, seq) => match self.count_payments(connection, (order, seq))? {
+                Some((order, seq)) => CountPhase::Payments(order, seq),
+                None => CountPhase::Finished,
             },
-            Phase::Finished => Phase::Finished,
+            CountPhase::Finished => CountPhase::Finished,
         };
-        Ok(!matches!(self.phase, Phase::Finished))
+        Ok(!matches!(self.phase, CountPhase::Finished))
     }
 
     /// Returns what was counted.

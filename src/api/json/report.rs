@@ -121,7 +121,7 @@ pub struct OrderSums {
     pub units_restocked: u64,
 }
 
-/// How long something took, in milliseconds, exact to three digits.
+/// Lengths of time in milliseconds, exact to three digits.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Debug)]
 pub struct Durations {
     /// The number of orders.

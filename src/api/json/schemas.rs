@@ -3,11 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-<<<<<<< HEAD
-    auctions, backups, buyers, challenges, console, endpoints, history, payments, requests, responses, scalars, undo,
-=======
-    auctions, backups, buyers, challenges, endpoints, history, payments, report, requests, responses, scalars, undo,
->>>>>>> 36a7cf6 (firstcome report: the report of a drop as a document, from a server or a file)
+    auctions, backups, buyers, challenges, console, endpoints, history, payments, report, requests, responses, scalars,
+    undo,
 };
 use crate::types::JSON_INTEGER_MAX;
 

@@ -51,7 +51,7 @@ impl<'a> SaleSource<'a> {
     /// Returns the report of a drop.
     ///
     /// # Errors
-    /// 1 if there is no such drop; 65 for a file and 69 for a server that cannot be read.
+    /// 1 if there is no such drop; 65 for an unreadable file; 69 for a server that does not answer.
     pub async fn report(&self, drop: DropId) -> Result<DropReport, Exit> {
         match self {
             SaleSource::Server(session) => served(session, drop).await,

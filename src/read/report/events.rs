@@ -67,7 +67,7 @@ impl EventRow<'_> {
         u64::try_from(self.quantity).unwrap_or(0)
     }
 
-    /// A text of the detail; empty if there is none.
+    /// A text of the detail; empty without one.
     fn text(&self, member: &str) -> String {
         let detail = self.detail.and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or_default();
         detail[member].as_str().unwrap_or("").to_owned()

@@ -53,7 +53,6 @@ impl TimelinePoint {
 pub struct Timeline {
     /// Second since 1970 at which the first point begins.
     origin: i64,
-    /// Place in [`WIDTHS`].
     width: usize,
     points: Vec<TimelinePoint>,
     /// The stock before the first point.
