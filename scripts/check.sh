@@ -96,6 +96,7 @@ if [ "$mode" = full ]; then
     stage limits scripts/limits.sh
     stage contract scripts/contract.sh
     stage clients scripts/clients.sh
+    stage pages scripts/pages.sh check
     stage browser scripts/browser.sh
     stage screens scripts/screens.sh
     stage dashboards scripts/dashboards.sh

@@ -2,7 +2,9 @@
 //!
 //! Rendering is pure: plain values go in, text comes out. maud escapes every value.
 
+pub mod assets;
 pub mod order;
+pub mod policy;
 pub mod runbooks;
 pub mod shop;
 

@@ -151,7 +151,7 @@ fn sell(shard: u8, node: &Process) -> Sold {
 fn finds_nothing_of(node: &Process, shard: u8, sold: &Sold) {
     let Sold { drop, auction, order, seq, code, .. } = sold;
     let mut asked = 0;
-    for route in ROUTES.iter().filter(|route| !route.is_demo) {
+    for route in ROUTES.iter().filter(|route| !route.is_page) {
         let path = route.path.replace("{drop_id}", &drop.to_string()).replace("{auction_id}", &auction.to_string());
         let path = path.replace("{order_id}", order);
         if path == route.path {

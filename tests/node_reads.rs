@@ -37,7 +37,7 @@ fn path_of(route: &Route) -> String {
 }
 
 fn routes() -> impl Iterator<Item = &'static Route> {
-    ROUTES.iter().copied().filter(|route| !route.is_demo)
+    ROUTES.iter().copied().filter(|route| !route.is_page)
 }
 
 fn address_of(node: &Node, route: &Route) -> SocketAddr {

@@ -45,16 +45,22 @@ pub fn mark(response: &mut Response<Body>, compressed: bool) {
     }
 }
 
-/// Returns true if the client accepts gzip, and does not like it less than no coding (RFC 9110, 12.5.3).
+/// Returns true if the client accepts gzip, and does not like it less than no coding.
 #[must_use]
 pub fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let (mut gzip, mut any, mut identity) = (None, None, None);
+    accepts(headers, &["gzip", "x-gzip"])
+}
+
+/// Returns true if the client accepts a coding by one of its names, and does not like it less than no coding (RFC 9110, 12.5.3).
+#[must_use]
+pub fn accepts(headers: &HeaderMap, names: &[&str]) -> bool {
+    let (mut wanted, mut any, mut identity) = (None, None, None);
     let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     for item in values.flat_map(|value| value.split(',')) {
         let (coding, parameters) = item.split_once(';').unwrap_or((item, ""));
         let coding = coding.trim();
-        let known = if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") {
-            &mut gzip
+        let known = if names.iter().any(|name| coding.eq_ignore_ascii_case(name)) {
+            &mut wanted
         } else if coding == "*" {
             &mut any
         } else if coding.eq_ignore_ascii_case("identity") {
@@ -64,8 +70,8 @@ pub fn accepts_gzip(headers: &HeaderMap) -> bool {
         };
         *known = Some(weight(parameters));
     }
-    let gzip = gzip.or(any).unwrap_or(0);
-    gzip > 0 && gzip >= identity.unwrap_or(0)
+    let wanted = wanted.or(any).unwrap_or(0);
+    wanted > 0 && wanted >= identity.unwrap_or(0)
 }
 
 /// Returns the weight of an item in thousandths: 1000 without one, 0 for a malformed one.

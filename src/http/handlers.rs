@@ -1,5 +1,6 @@
 //! The handlers of routes with their rows, one file per noun; here is the part that they share.
 
+pub(super) mod assets;
 pub(super) mod auctions;
 pub(super) mod audit;
 pub(super) mod backups;

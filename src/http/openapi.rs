@@ -62,7 +62,7 @@ pub fn pretty() -> String {
 
 fn make(public_url: Option<&str>) -> Value {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for route in ROUTES.iter().filter(|route| !route.is_demo) {
+    for route in ROUTES.iter().filter(|route| !route.is_page) {
         paths
             .entry(route.path)
             .or_default()
@@ -337,7 +337,7 @@ mod tests {
     fn every_operation_has_its_own_name_and_every_route_is_there() {
         let document = made();
         let mut names: Vec<&str> = Vec::new();
-        for route in ROUTES.iter().filter(|route| !route.is_demo) {
+        for route in ROUTES.iter().filter(|route| !route.is_page) {
             let operation = &document["paths"][route.path][route.method.as_str().to_ascii_lowercase()];
             names.push(operation["operationId"].as_str().unwrap_or_else(|| panic!("{}", route.path)));
         }
@@ -385,7 +385,7 @@ mod tests {
             "ProviderEvent" => Ok(()),
             other => panic!("{other}"),
         };
-        for route in ROUTES.iter().filter(|route| !route.is_demo) {
+        for route in ROUTES.iter().filter(|route| !route.is_page) {
             if let Some(body) = &route.request_body {
                 let example = (body.example)().to_string();
                 assert_eq!(read(body.schema, example.as_bytes()), Ok(()), "{}", route.operation);

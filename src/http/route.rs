@@ -88,8 +88,8 @@ pub struct Route {
     is_leaders: bool,
     /// The request orders the drop that the path names.
     pub orders_drop: bool,
-    /// A page of the demonstration, for browsers only: not part of the contract with clients.
-    pub is_demo: bool,
+    /// A page, or a file of pages, for browsers only: not part of the contract with clients.
+    pub is_page: bool,
     /// The statuses of successful responses.
     pub success: &'static [u16],
     /// The codes of its own problems, in groups (`allowed_responses`).
@@ -128,7 +128,7 @@ impl Route {
             is_limited: matches!(listener, Listener::Public),
             is_leaders: false,
             orders_drop: false,
-            is_demo: false,
+            is_page: false,
             success: &[],
             problems: &[],
             request_body: None,
@@ -176,10 +176,16 @@ impl Route {
         Route::new(Listener::Admin, RequiredRole::None, Method::GET, path, operation, summary)
     }
 
+    /// A page of the admin listener, or a file of one. It needs no token and shows nothing: what it shows it asks for with the
+    /// token of the operator who looks at it.
+    pub(super) const fn admin_page(path: &'static str, operation: &'static str, summary: &'static str) -> Route {
+        Route::new(Listener::Admin, RequiredRole::None, Method::GET, path, operation, summary).page()
+    }
+
     /// Returns true if it needs no token on the admin listener: a probe, which can be on the public listener too.
     #[must_use]
     pub fn is_probe(&self) -> bool {
-        self.listener == Listener::Admin && self.required_role == RequiredRole::None
+        self.listener == Listener::Admin && self.required_role == RequiredRole::None && !self.is_page
     }
 
     pub(super) const fn orders_drop(mut self) -> Route {
@@ -187,8 +193,8 @@ impl Route {
         self
     }
 
-    pub(super) const fn demo(mut self) -> Route {
-        self.is_demo = true;
+    pub(super) const fn page(mut self) -> Route {
+        self.is_page = true;
         self
     }
 
@@ -245,10 +251,11 @@ impl Route {
 }
 
 impl Route {
-    /// Returns its labels in the metrics. Latencies of the admin listener are counted together: they do not matter in a
-    /// sale, and each route would add as many series as a histogram has buckets.
+    /// Returns its labels in the metrics. Latencies of the admin listener are counted together, and those of pages: they do not
+    /// matter in a sale, and each route would add as many series as a histogram has buckets.
     pub(super) fn labels(&'static self) -> MeteredRoute {
         let timed_as = match self.listener {
+            Listener::Public if self.is_page => "pages",
             Listener::Public => self.path,
             Listener::Admin => "operators",
         };

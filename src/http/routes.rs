@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use super::handlers::{
-    Handler, HandlerResponse, RouteEntry, auctions, audit, backups, buyers, challenges, console, contacts, drops,
-    endpoints, health, metrics, nodes, order_history, order_lists, order_payments, orders, pages, provider_events,
-    reports, streams, undo,
+    Handler, HandlerResponse, RouteEntry, assets, auctions, audit, backups, buyers, challenges, console, contacts,
+    drops, endpoints, health, metrics, nodes, order_history, order_lists, order_payments, orders, pages,
+    provider_events, reports, streams, undo,
 };
 use super::request::Call;
 pub use super::route::{Listener, RequiredRole, Route};
@@ -27,6 +27,7 @@ const ROWS: &[&[RouteEntry]] = &[
     order_lists::ROUTES,
     provider_events::ROUTES,
     pages::ROUTES,
+    assets::ROUTES,
     endpoints::ROUTES,
     buyers::ROUTES,
     audit::ROUTES,
@@ -117,9 +118,9 @@ mod tests {
     }
 
     #[test]
-    fn only_probes_of_the_admin_listener_are_open() {
+    fn only_probes_and_pages_of_the_admin_listener_are_open() {
         for route in ROUTES {
-            let open = matches!(route.path, "/healthz" | "/readyz");
+            let open = matches!(route.path, "/healthz" | "/readyz") || route.is_page;
             let is_operators = matches!(route.required_role, RequiredRole::Operator(_));
             assert_eq!(is_operators, route.listener == Listener::Admin && !open, "{}", route.operation);
         }
@@ -137,7 +138,7 @@ mod tests {
             let without = if required == RequiredRole::None { "yes" } else { "" };
             table.push_str(&format!("| {what} | {without} | {} |\n", roles.join(" | ")));
         };
-        for route in ROUTES.iter().filter(|route| route.listener == Listener::Admin) {
+        for route in ROUTES.iter().filter(|route| route.listener == Listener::Admin && !route.is_page) {
             row(format!("`{} {}`", route.method, route.path), route.required_role);
             if route.operation == "ListOrders" {
                 let contacts = RequiredRole::Operator(CONTACTS_NEED);

@@ -97,7 +97,7 @@ fn every_documented_answer_can_be_had_and_no_other_is_given() {
 
     let seen = SEEN.lock();
     let mut missing = Vec::new();
-    for route in ROUTES.iter().filter(|route| !route.is_demo) {
+    for route in ROUTES.iter().filter(|route| !route.is_page) {
         let operation = route.operation.to_string();
         let of_nodes = OF_NODES.contains(&route.operation).then_some("a node of a cluster");
         let good = route.success.iter().map(|status| (*status, String::new(), of_nodes));
@@ -120,7 +120,7 @@ fn every_documented_answer_can_be_had_and_no_other_is_given() {
 
 #[test]
 fn the_document_names_the_statuses_of_the_table_and_no_other() {
-    for route in ROUTES.iter().filter(|route| !route.is_demo) {
+    for route in ROUTES.iter().filter(|route| !route.is_page) {
         let operation = http::contract::operation(route.method.as_str(), route.path).expect("an operation");
         let documented = operation["responses"].as_object().expect("responses").keys();
         let documented: BTreeSet<u16> = documented.map(|s| s.parse().expect("a status")).collect();
@@ -426,7 +426,7 @@ fn path_with(route: &Route, order: &str) -> String {
 }
 
 fn mistakes_of_any_request(server: &Server, orders: &Orders) {
-    for route in ROUTES.iter().filter(|route| !route.is_demo) {
+    for route in ROUTES.iter().filter(|route| !route.is_page) {
         let address = match route.listener {
             Listener::Public => server.0.server.public_address,
             Listener::Admin => server.0.server.admin_address,

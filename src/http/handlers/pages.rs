@@ -51,26 +51,26 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         ])
         .now(|worker, call| order(worker, call)),
     Route::public(Method::GET, "/", "DemoShop", "The demo shop")
-        .demo()
+        .page()
         .ignores_query()
         .responds(&[200], &[])
         .problems(&[ID])
         .now(|worker, call| shop(worker, call)),
     Route::public(Method::POST, "/", "DemoReserve", "Reserve in the demo shop")
-        .demo()
+        .page()
         .ignores_query()
         // Refusals are pages, too.
         .responds(&[303, 409], &[])
         .problems(&[BODY, ID, CHALLENGE, WRITER])
         .later(|worker, call| Box::pin(reserve(worker, call))),
     Route::public(Method::POST, "/pay/{order_id}/checkout", "DemoCheckout", "Check out in the demo shop")
-        .demo()
+        .page()
         .ignores_query()
         .responds(&[303, 409], &[])
         .problems(&[BODY, ID, WRITER])
         .later(|worker, call| Box::pin(check_out(worker, call))),
     Route::public(Method::POST, "/pay/{order_id}/sandbox", "DemoSandbox", "Pay with play money")
-        .demo()
+        .page()
         .ignores_query()
         .responds(&[303], &[])
         .problems(&[BODY, ID, WRITER])

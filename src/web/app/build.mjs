@@ -1,0 +1,80 @@
+// Builds the pages' files into ../dist: one script and one style sheet per entry, the texts of each language, each with a
+// hash in its name and compressed, and `table.in`, from which the program embeds them. The same sources give the same bytes
+// on every machine: compilers and compressors are those of the lock file, none is Node's own.
+//
+//   node build.mjs [DIRECTORY]
+import { createHash } from "node:crypto";
+import { createRequire } from "node:module";
+import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, extname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { gzipSync } from "fflate";
+
+const brotli = createRequire(import.meta.url)("brotli-wasm");
+const here = dirname(fileURLToPath(import.meta.url));
+const dist = process.argv[2] ?? join(here, "../dist");
+
+// What a page names (`web::assets::path`), and its source. A worker comes before the script that starts it.
+const ENTRIES = [
+  ["solver.js", "storefront/solver.ts"],
+  ["storefront.js", "storefront/main.ts"],
+  ["storefront.css", "storefront/main.css"],
+];
+
+const MEDIA = { ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8" };
+
+async function compile(source, define) {
+  const { outputFiles } = await build({
+    absWorkingDir: here,
+    entryPoints: [source],
+    bundle: true,
+    write: false,
+    minify: true,
+    format: "esm",
+    target: ["es2022"],
+    charset: "utf8",
+    legalComments: "none",
+    define,
+    logLevel: "warning",
+  });
+  return outputFiles[0].contents;
+}
+
+function hashed(entry, bytes) {
+  const hash = createHash("sha256").update(bytes).digest("base64url").replaceAll(/[-_]/g, "").slice(0, 10);
+  return `${basename(entry, extname(entry))}.${hash}${extname(entry)}`;
+}
+
+const assets = [];
+const define = {};
+async function add(entry, bytes) {
+  const file = hashed(entry, bytes);
+  define[`ASSET_${entry.replaceAll(/\W/g, "_").toUpperCase()}`] = JSON.stringify(`/assets/${file}`);
+  const gzip = gzipSync(bytes, { level: 9, mtime: 0 });
+  gzip[9] = 255; // the operating system: unknown
+  await writeFile(join(dist, file), bytes);
+  await writeFile(join(dist, `${file}.gz`), gzip);
+  await writeFile(join(dist, `${file}.br`), brotli.compress(bytes, { quality: 11 }));
+  assets.push({ entry, file, media: MEDIA[extname(entry)] });
+}
+
+await rm(dist, { recursive: true, force: true });
+await mkdir(dist, { recursive: true });
+const languages = (await readdir(join(here, "texts"))).filter((file) => file.endsWith(".json")).map((file) => basename(file, ".json")).sort();
+for (const language of languages) {
+  const texts = JSON.parse(await readFile(join(here, `texts/${language}.json`), "utf8"));
+  await add(`texts-${language}.js`, new TextEncoder().encode(`globalThis.firstcomeTexts=${JSON.stringify(texts)};\n`));
+}
+for (const [entry, source] of ENTRIES) await add(entry, await compile(source, define));
+
+const rows = assets.map(
+  ({ entry, file, media }) =>
+    `    Asset {\n        entry: "${entry}",\n        file: "${file}",\n        media_type: "${media}",\n` +
+    `        plain: include_bytes!("${file}"),\n        brotli: include_bytes!("${file}.br"),\n        gzip: include_bytes!("${file}.gz"),\n    },\n`,
+);
+const names = languages.map((language) => `    ("${language}", include_str!("../app/texts/${language}.json")),\n`);
+await writeFile(
+  join(dist, "table.in"),
+  `// Made by src/web/app/build.mjs.\nconst ASSETS: &[Asset] = &[\n${rows.join("")}];\n\nconst LANGUAGES: &[(&str, &str)] = &[\n${names.join("")}];\n`,
+);

@@ -1,0 +1,12 @@
+declare module "@alpinejs/csp" {
+  interface Alpine {
+    data(name: string, make: (...parameters: never[]) => object): void;
+    start(): void;
+    nextTick(callback?: () => void): Promise<void>;
+  }
+  const alpine: Alpine;
+  export default alpine;
+}
+
+/** Paths of other entries, put in by build.mjs. */
+declare const ASSET_SOLVER_JS: string;

@@ -1,0 +1,84 @@
+// Texts of the page's language, numbers, money and times. The texts are those that the server renders with (../texts).
+
+declare global {
+  var firstcomeTexts: Record<string, string> | undefined;
+}
+
+const language = document.documentElement.lang || "en";
+const plural = new Intl.PluralRules(language);
+const whole = new Intl.NumberFormat(language);
+
+/** Returns a text with its placeholders filled. With a number `n`, its form for that number if there is one. */
+export function t(key: string, values: Record<string, string | number> = {}): string {
+  const texts = globalThis.firstcomeTexts ?? {};
+  const n = values["n"];
+  const counted = typeof n === "number" ? texts[`${key}.${plural.select(n)}`] : undefined;
+  const text = counted ?? texts[key] ?? key;
+  return text.replace(/\{(\w+)\}/g, (all, name: string) => {
+    const value = values[name];
+    return typeof value === "number" ? whole.format(value) : (value ?? all);
+  });
+}
+
+export function hasText(key: string): boolean {
+  return globalThis.firstcomeTexts?.[key] !== undefined;
+}
+
+export function count(n: number): string {
+  return whole.format(n);
+}
+
+/** Returns the digits behind the point of a currency's amounts. */
+export function minorDigits(currency: string): number {
+  return new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits ?? 2;
+}
+
+/** Returns an amount of minor units, such as `149,00 €`. The text is exact: no amount becomes a binary fraction. */
+export function money(amount: number, currency: string): string {
+  const digits = minorDigits(currency);
+  const text = String(Math.abs(amount)).padStart(digits + 1, "0");
+  const exact = `${amount < 0 ? "-" : ""}${text.slice(0, text.length - digits)}${digits > 0 ? "." : ""}${text.slice(text.length - digits)}`;
+  const format = new Intl.NumberFormat(language, { style: "currency", currency });
+  return (format.format as (value: string) => string)(digits > 0 ? exact : exact.replace(/\.$/, ""));
+}
+
+/** Returns the minor units of an amount that a person typed, or nothing for what is no amount of this currency. */
+export function parseMoney(typed: string, currency: string): number | undefined {
+  const digits = minorDigits(currency);
+  const parts = new Intl.NumberFormat(language).formatToParts(1234567.5);
+  const group = parts.find((part) => part.type === "group")?.value ?? ",";
+  const point = parts.find((part) => part.type === "decimal")?.value ?? ".";
+  let text = typed.replace(/[\s\u00a0\u202f]/g, "");
+  // A group sign counts only before three digits: `1,5` is not 15.
+  text = text.split(group).every((piece, index) => index === 0 || /^\d{3}($|\D)/.test(piece)) ? text.split(group).join("") : text.replace(group, point);
+  const found = /^(\d{1,13})(?:[.](\d*))?$/.exec(text.replace(point, "."));
+  const fraction = found?.[2] ?? "";
+  if (!found?.[1] || fraction.length > digits) return undefined;
+  const amount = Number(found[1] + fraction.padEnd(digits, "0"));
+  return Number.isSafeInteger(amount) ? amount : undefined;
+}
+
+/** Returns minutes and seconds such as `1:25`, with hours and days where there are some. */
+export function duration(ms: number): string {
+  const seconds = Math.max(0, Math.ceil(ms / 1000));
+  const [days, hours, minutes] = [Math.floor(seconds / 86_400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
+  const two = (n: number) => String(n).padStart(2, "0");
+  const clock = days + hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
+  return days > 0 ? t("time.days", { n: days, clock }) : clock;
+}
+
+/** Returns an instant on this machine's wall, with the zone. */
+export function instant(text: string | number, options: Intl.DateTimeFormatOptions = {}): string {
+  const format = new Intl.DateTimeFormat(language, {
+    year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit", timeZoneName: "short", ...options,
+  });
+  return format.format(new Date(text));
+}
+
+/** Shows every `<time datetime>` of a part of the page in local time. */
+export function localizeTimes(root: ParentNode): void {
+  for (const element of root.querySelectorAll("time[datetime]")) {
+    const text = element.getAttribute("datetime") ?? "";
+    if (!Number.isNaN(Date.parse(text))) element.textContent = instant(text);
+  }
+}

@@ -1,0 +1,1 @@
+globalThis.firstcomeTexts={"time.days.one":"{n} day {clock}","time.days.other":"{n} days {clock}"};

@@ -1,0 +1,1 @@
+globalThis.firstcomeTexts={"time.days.one":"{n} ngày {clock}","time.days.other":"{n} ngày {clock}"};
