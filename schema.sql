@@ -1,11 +1,11 @@
--- firstcome's file, schema 4. Everything is here; memory is made from it at the start.
+-- firstcome's file, schema 5. Everything is here; memory is made from it at the start.
 --
 -- The hot path only appends: an order and its audit row get the next integer key, so no page is read to write them.
 -- The CHECKs are the second half of the engine's invariants: one that fires is a bug, rolls its batch back and ends
 -- the process. It never becomes an oversell. Instants are milliseconds since 1970 (UTC), money is minor units.
 
 PRAGMA application_id = 1178817329; -- "FCS1"
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;
 
 -- One row: what belongs to the file as a whole.
 CREATE TABLE meta (
@@ -222,6 +222,20 @@ CREATE TABLE contacts (
 ) STRICT;
 CREATE INDEX contacts_by_email ON contacts (email) WHERE email IS NOT NULL;
 CREATE INDEX contacts_by_phone ON contacts (phone) WHERE phone IS NOT NULL;
+
+-- Contacts that came with bids, the newest of each buyer and auction. The order that is awarded gets a copy.
+CREATE TABLE bidder_contacts (
+    auction_id INTEGER NOT NULL,
+    bid_seq    INTEGER NOT NULL,  -- the newest bid that one came with
+    buyer      TEXT    NOT NULL,
+    order_seq  INTEGER,           -- the order that was awarded to the buyer
+    name       TEXT,
+    email      TEXT,
+    phone      TEXT,
+    address    TEXT,
+    PRIMARY KEY (auction_id, bid_seq),
+    UNIQUE (auction_id, buyer)
+) STRICT, WITHOUT ROWID;
 
 -- Every event, in order. prev_seq is the previous event of the same subject (its order, else its drop).
 CREATE TABLE audit (

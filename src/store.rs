@@ -12,6 +12,7 @@ pub mod backup;
 pub mod backup_file;
 pub mod backup_requests;
 pub mod beside;
+mod bidders;
 mod buyer_tiers;
 pub mod chain;
 pub mod clock_file;

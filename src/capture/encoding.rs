@@ -333,7 +333,13 @@ encoding_of_struct!(CreateAuction { key, spec });
 encoding_of_struct!(PlaceBid { auction_id, buyer, amount, maximum, key });
 encoding_of_struct!(BuyNow { auction_id, buyer, key });
 encoding_of_struct!(CancelAuction { auction_id, reason });
-encoding_of_enum!(AuctionCommand { 1 = Create(command), 2 = Bid(command), 3 = BuyNow(command), 4 = Cancel(command) });
+encoding_of_enum!(AuctionCommand {
+    1 = Create(command),
+    2 = Bid(command),
+    3 = BuyNow(command),
+    4 = Cancel(command),
+    5 = EraseContact { auction_id, buyer },
+});
 encoding_of_struct!(CreateEndpoint { key, events, configured });
 encoding_of_struct!(PatchEndpoint { endpoint, patch, reason });
 encoding_of_struct!(DeleteEndpoint { endpoint, reason });
@@ -430,6 +436,7 @@ encoding_of_enum!(AuctionEvent {
     4 = Ended { ending },
     5 = Cancelled { reason },
     6 = Awarded(event),
+    7 = ContactErased { buyer },
 });
 encoding_of_struct!(EndpointCreated { key, events, configured });
 encoding_of_struct!(EndpointPatched { patch, reason });

@@ -153,6 +153,7 @@ impl Event {
                 Some(StockDelta { total: 1, ..StockDelta::default() })
             }
             EventBody::Auction { event: AuctionEvent::Awarded(_), .. } => Some(StockDelta::held(1)),
+            EventBody::Auction { event: AuctionEvent::ContactErased { .. }, .. } => None,
             // The version of an auction is that of its hidden drop.
             EventBody::Auction { .. } => Some(StockDelta::default()),
             EventBody::Endpoint { .. } | EventBody::File(_) | EventBody::Buyer(_) => None,

@@ -20,6 +20,7 @@ encoding_of_enum!(PrivateData {
     6 = Endpoint { url, secret },
     7 = Session { reference, url },
     8 = Tier { buyer },
+    9 = BidWithContact { buyer, contact },
 });
 encoding_of_struct!(Contact { name, email, phone, address });
 
@@ -64,7 +65,12 @@ pub(super) fn suffices(event: &Event, own: Option<&PrivateData>) -> bool {
             matches!(own, Some(PrivateData::Order { .. }))
         }
         EventBody::Auction { event: AuctionEvent::Awarded(_), .. } => matches!(own, Some(PrivateData::Award { .. })),
-        EventBody::Auction { event: AuctionEvent::BidPlaced(_), .. } => matches!(own, Some(PrivateData::Bid { .. })),
+        EventBody::Auction { event: AuctionEvent::BidPlaced(_), .. } => {
+            matches!(own, Some(PrivateData::Bid { .. } | PrivateData::BidWithContact { .. }))
+        }
+        EventBody::Auction { event: AuctionEvent::ContactErased { .. }, .. } => {
+            matches!(own, Some(PrivateData::Bid { .. }))
+        }
         EventBody::Payment(PaymentEvent::ProviderEventRecorded(_)) => {
             matches!(own, Some(PrivateData::ProviderEvent { .. }))
         }

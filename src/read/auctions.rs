@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::lists::ListPage;
 use super::rows::{OrderRow, order_by_seq};
-use crate::types::{AuctionId, AuctionState, Currency, DropId, Increment, Seq, UnitPrice, UnixMillis};
+use crate::types::{AuctionId, AuctionState, BuyerText, Currency, DropId, Increment, Seq, UnitPrice, UnixMillis};
 
 /// An auction as clients see it.
 #[derive(Clone, Debug)]
@@ -145,6 +145,13 @@ pub fn last_order(connection: &Connection, id: AuctionId) -> rusqlite::Result<Op
     )?;
     let order: Option<Seq> = statement.query_row(params![id], |row| row.get(0)).optional()?;
     order.map_or(Ok(None), |order| order_by_seq(connection, order))
+}
+
+/// Returns whether a bidder's contact is kept.
+pub fn has_contact(connection: &Connection, id: AuctionId, buyer: &BuyerText) -> rusqlite::Result<bool> {
+    let mut statement =
+        connection.prepare_cached("SELECT 1 FROM bidder_contacts WHERE auction_id = ?1 AND buyer = ?2")?;
+    statement.exists(params![id, buyer.as_str()])
 }
 
 /// Makes a page of rows, one more than its limit if there are further rows.

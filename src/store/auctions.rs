@@ -9,7 +9,7 @@ use super::audit::Columns;
 use super::chain::{BidSeal, Chain};
 use super::private_data::PrivateData;
 use crate::engine::{AuctionAwarded, AuctionCreated, AuctionEvent, AuctionSpec, BidPlaced, Event};
-use crate::types::{Amount, AuctionId, AuctionState, DropId, Increment, Seq, UnitPrice, UnixMillis};
+use crate::types::{Amount, AuctionId, AuctionState, DropId, Increment, Seq, UnitPrice, UnixMillis, hex};
 
 /// The changes of a batch's bids to their auction.
 #[derive(Default)]
@@ -79,7 +79,7 @@ impl<'conn> AuctionWriter<'conn> {
             AuctionEvent::Ended { ending } => self.end(id, AuctionState::Ended(*ending), event.at),
             AuctionEvent::Cancelled { .. } => self.end(id, AuctionState::Cancelled, event.at),
             AuctionEvent::BidPlaced(bid) => self.insert_bid(event, id, bid, private_data, chain),
-            AuctionEvent::Awarded(_) => Ok(()),
+            AuctionEvent::Awarded(_) | AuctionEvent::ContactErased { .. } => Ok(()),
         }
     }
 
@@ -92,7 +92,9 @@ impl<'conn> AuctionWriter<'conn> {
         chain: &mut Chain,
     ) -> rusqlite::Result<()> {
         let BidPlaced { amount, maximum, leads, current, ends_at, extended, .. } = bid;
-        let Some(PrivateData::Bid { buyer }) = private_data else { panic!("bid {} came without its buyer", event.seq) };
+        let Some(PrivateData::Bid { buyer } | PrivateData::BidWithContact { buyer, .. }) = private_data else {
+            panic!("bid {} came without its buyer", event.seq)
+        };
         let change = self.changes.entry(id).or_default();
         change.bids = change.bids.saturating_add(1);
         change.extensions = change.extensions.saturating_add(u32::from(*extended));
@@ -175,6 +177,9 @@ pub(super) fn columns(id: AuctionId, event: &AuctionEvent) -> Columns {
         AuctionEvent::Ended { ending } => Columns::of(json!({ "auction_id": id.get(), "ending": ending.as_str() })),
         AuctionEvent::Cancelled { reason } => Columns::of(json!({ "auction_id": id.get(), "reason": reason })),
         AuctionEvent::Started => Columns::default(),
+        AuctionEvent::ContactErased { buyer } => {
+            Columns::of(json!({ "auction_id": id.get(), "buyer": hex::encode(&buyer.0) }))
+        }
     }
 }
 

@@ -85,6 +85,7 @@ impl<'conn> EndpointWriter<'conn> {
                 PrivateData::Order { .. }
                 | PrivateData::Award { .. }
                 | PrivateData::Bid { .. }
+                | PrivateData::BidWithContact { .. }
                 | PrivateData::Contact(_)
                 | PrivateData::ProviderEvent { .. }
                 | PrivateData::Session { .. }

@@ -4,6 +4,7 @@
 //! watermark.
 //! Schema 2 had one manual payment per order, in the order's row, and neither inbox nor sessions.
 //! Schema 3 had neither challenges nor caps on identities nor tiers: its drops are without them from then on.
+//! Schema 4 had no contacts of bidders.
 
 use std::path::{Path, PathBuf};
 
@@ -129,6 +130,9 @@ pub(super) fn change(copy: &Path, from: i64) -> Result<(), StoreError> {
     }
     if from < 4 {
         add_door(&connection)?;
+    }
+    if from < 5 {
+        connection.execute_batch(statement("CREATE TABLE bidder_contacts (")?)?;
     }
     let sealed = if from < 2 { Sealed::Events } else { Sealed::EventsAndOrders };
     let report = verify::verify_sealed(&connection, sealed)?;

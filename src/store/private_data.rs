@@ -18,8 +18,14 @@ pub enum PrivateData {
         secret: OrderSecret,
     },
     Contact(Box<Contact>),
+    /// Of a bid, or of the erasure of a bidder's contact.
     Bid {
         buyer: BuyerText,
+    },
+    /// Of a bid that a contact came with.
+    BidWithContact {
+        buyer: BuyerText,
+        contact: Box<Contact>,
     },
     ProviderEvent {
         /// The event's name at the provider.

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::auctions::{self, AuctionWriter};
 use super::audit::{AuditRow, Columns};
+use super::bidders::BidderWriter;
 use super::buyer_tiers::{self, TierWriter};
 use super::chain::{Chain, ChainLink};
 use super::drops::{self, DropWriter};
@@ -17,7 +18,7 @@ use super::orders::{self, OrderWriter};
 use super::per_second_stats::{PerSecondTally, PerSecondWriter};
 use super::private_data::PrivateData;
 use super::{seals, verify};
-use crate::engine::{AuctionEvent, Event, EventBody, FileEvent, PaymentEvent};
+use crate::engine::{AuctionEvent, Event, EventBody, FileEvent, OrderEvent, PaymentEvent};
 use crate::types::{DigestKey, Seq, UnixMillis, random};
 
 /// All that a transaction writes: [`Recorder::record`] draws and counts nothing by itself, so the same batch after the
@@ -64,6 +65,7 @@ pub struct Recorder<'conn> {
     orders: OrderWriter<'conn>,
     money: MoneyWriter<'conn>,
     auctions: AuctionWriter<'conn>,
+    bidders: BidderWriter<'conn>,
     endpoints: EndpointWriter<'conn>,
     tiers: TierWriter<'conn>,
     insert_key: Statement<'conn>,
@@ -94,6 +96,7 @@ impl<'conn> Recorder<'conn> {
             orders: OrderWriter::new(connection)?,
             money: MoneyWriter::new(connection)?,
             auctions: AuctionWriter::new(connection)?,
+            bidders: BidderWriter::new(connection)?,
             endpoints: EndpointWriter::new(connection)?,
             tiers: TierWriter::new(connection)?,
             insert_key: prepare(
@@ -151,7 +154,8 @@ impl<'conn> Recorder<'conn> {
 
     /// Returns whether the log has pages with a contact that was erased or overwritten since the last call.
     pub fn take_has_erased(&mut self) -> bool {
-        self.orders.take_has_erased()
+        let of_bidders = self.bidders.take_has_erased();
+        self.orders.take_has_erased() | of_bidders
     }
 
     /// The last link: of everything that was recorded so far.
@@ -188,7 +192,12 @@ impl<'conn> Recorder<'conn> {
     fn record_body(&mut self, event: &Event, private_data: Option<&PrivateData>) -> rusqlite::Result<()> {
         match &event.body {
             EventBody::Drop(body) => self.drops.record(event, body),
-            EventBody::Order(body) => self.orders.record(event, body, private_data, &mut self.chain),
+            EventBody::Order(body) => {
+                if let (OrderEvent::ContactErased, Some(order)) = (body, event.order()) {
+                    self.bidders.erase_of_order(order)?;
+                }
+                self.orders.record(event, body, private_data, &mut self.chain)
+            }
             EventBody::Payment(body) => {
                 if let (PaymentEvent::Paid(_), Some(drop_id)) = (body, event.drop_id()) {
                     self.auctions.settle(drop_id)?;
@@ -202,8 +211,10 @@ impl<'conn> Recorder<'conn> {
                 }
                 if let AuctionEvent::Awarded(awarded) = body {
                     let buyer = self.auctions.buyer_of(*auction_id, awarded.bid)?;
-                    return self.orders.insert_award(event, awarded, &buyer, private_data, &mut self.chain);
+                    self.orders.insert_award(event, awarded, &buyer, private_data, &mut self.chain)?;
+                    return self.bidders.award(*auction_id, &buyer, event.seq);
                 }
+                self.bidders.record(event, *auction_id, body, private_data)?;
                 self.auctions.record(event, *auction_id, body, private_data, &mut self.chain)
             }
             EventBody::Endpoint { endpoint, event: body } => {

@@ -78,6 +78,7 @@ pub(super) fn add(columns: &mut Columns, event: &Event, private_data: Option<&Pr
             PrivateData::Order { .. }
             | PrivateData::Award { .. }
             | PrivateData::Bid { .. }
+            | PrivateData::BidWithContact { .. }
             | PrivateData::Contact(_)
             | PrivateData::ProviderEvent { .. }
             | PrivateData::Tier { .. },

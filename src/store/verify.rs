@@ -2,6 +2,7 @@
 //! It only reads, at one snapshot, and needs no server.
 
 mod auctions;
+mod bidders;
 mod caps;
 mod drops;
 mod endpoints;
@@ -251,6 +252,7 @@ fn compare_all(connection: &Connection, sealed: Sealed) -> Result<VerifyReport, 
     shards::compare(connection, &mut report)?;
     told.drops.compare(connection, &mut report)?;
     told.auctions.compare(connection, &mut report)?;
+    told.awards.compare(connection, &mut report)?;
     told.money.compare(connection, &key, &mut report)?;
     money::check_inbox(connection, &key, &mut report)?;
     for seq in early::differing(connection)? {

@@ -63,6 +63,12 @@ pub fn good_ends(server: &Server) {
     let again = bid(server, &id, "one", &first);
     assert_eq!((again.status, again.headers["idempotent-replayed"].as_str()), (201, "true"));
     assert_eq!(again.body, placed.body);
+    let reachable = json!({ "buyer": "bob", "amount": 250, "contact": { "email": "bob@mail.example" } });
+    assert_eq!(bid(server, &id, "two", &reachable).status, 201);
+    let contact = |buyer: &str| server.admin("DELETE", &format!("/v1/auctions/{id}/bidder-contact{buyer}"), &json!({}));
+    assert_eq!(contact("?buyer=bob").status, 204);
+    is(&contact("?buyer=bob"), Code::NotFound);
+    is(&contact(""), Code::Validation);
     for path in ["/v1/auctions", &format!("/v1/auctions/{id}/bids")] {
         let page = server.public("GET", path);
         assert_eq!(page.status, 200);

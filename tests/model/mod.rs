@@ -358,6 +358,7 @@ impl World {
                 key: self.command_key(),
                 spec: Box::new(self.auction_spec()),
             })),
+            3 if self.random.one_in(4) => Command::Auction(AuctionCommand::EraseContact { auction_id, buyer }),
             _ => {
                 let amount = self.random.below(80);
                 let maximum = self.random.one_in(2).then(|| amount + self.random.below(20));
@@ -438,14 +439,7 @@ impl World {
                 buyer: self.text_of(buyer),
                 contact: contact_given.then(|| Box::new(contact)),
             }),
-            Command::Auction(AuctionCommand::BuyNow(BuyNow { buyer, .. })) => Some(PrivateData::Order {
-                secret: OrderSecret::from_random(self.shard, [7; 10]),
-                buyer: self.text_of(buyer),
-                contact: None,
-            }),
-            Command::Auction(AuctionCommand::Bid(PlaceBid { buyer, .. })) => {
-                Some(PrivateData::Bid { buyer: self.text_of(buyer) })
-            }
+            Command::Auction(command) => naive_auctions::private_data(self, command, contact),
             Command::Order(OrderCommand::Checkout { .. }) => Some(PrivateData::Contact(Box::new(contact))),
             Command::Payment(PaymentCommand::RecordProviderEvent(event)) => {
                 let mut names = (0..=self.told).rev().flat_map(|n| [format!("told{n}"), format!("failed{n}")]);

@@ -4,10 +4,13 @@ use firstcome::engine::{
     AuctionCommand, AuctionSpec, BidReceipt, BuyNow, CancelAuction, CommandKey, CreateAuction, Effect, Invalid,
     Outcome, PlaceBid, Refusal, Reservation, Subject,
 };
+use firstcome::store::PrivateData;
 use firstcome::types::{
-    Amount, AuctionEnding, AuctionId, AuctionState, Digest, DropId, IdentityDigests, OrderState, Quantity, UnitPrice,
+    Amount, AuctionEnding, AuctionId, AuctionState, Contact, Digest, DropId, IdentityDigests, OrderSecret, OrderState,
+    Quantity, UnitPrice,
 };
 
+use super::World;
 use super::naive::{Naive, NaiveDrop, NaiveOrder, instant, seq};
 
 struct NaiveBid {
@@ -71,6 +74,25 @@ impl NaiveAuction {
         let bid = self.highest(&self.offered)?;
         let enough = self.spec.reserve_price.is_none_or(|reserve| reserve.get() <= bid.maximum);
         enough.then_some((bid, if first { self.price.expect("bids") } else { bid.maximum }))
+    }
+}
+
+/// What comes beside a command: every third price with a contact.
+pub(super) fn private_data(world: &World, command: &AuctionCommand, contact: Contact) -> Option<PrivateData> {
+    let contact = Box::new(contact);
+    match command {
+        AuctionCommand::BuyNow(BuyNow { buyer, .. }) => Some(PrivateData::Order {
+            secret: OrderSecret::from_random(world.shard, [7; 10]),
+            buyer: world.text_of(buyer),
+            contact: None,
+        }),
+        AuctionCommand::Bid(PlaceBid { buyer, amount, .. }) if amount.get().is_multiple_of(3) => {
+            Some(PrivateData::BidWithContact { buyer: world.text_of(buyer), contact })
+        }
+        AuctionCommand::Bid(PlaceBid { buyer, .. }) | AuctionCommand::EraseContact { buyer, .. } => {
+            Some(PrivateData::Bid { buyer: world.text_of(buyer) })
+        }
+        _ => None,
     }
 }
 
@@ -150,7 +172,8 @@ impl Naive {
             AuctionCommand::Create(CreateAuction { key, spec }) => return self.create_auction(key, spec),
             AuctionCommand::Bid(PlaceBid { auction_id, .. })
             | AuctionCommand::BuyNow(BuyNow { auction_id, .. })
-            | AuctionCommand::Cancel(CancelAuction { auction_id, .. }) => *auction_id,
+            | AuctionCommand::Cancel(CancelAuction { auction_id, .. })
+            | AuctionCommand::EraseContact { auction_id, .. } => *auction_id,
         };
         let Some(index) = self.auction(id) else { return self.refuse(Refusal::NotFound) };
         match command {
@@ -159,6 +182,7 @@ impl Naive {
                 self.bid(id, index, *buyer, amount.get(), maximum, key.as_deref())
             }
             AuctionCommand::BuyNow(BuyNow { buyer, key, .. }) => self.buy(index, *buyer, *key),
+            AuctionCommand::EraseContact { .. } => self.accept(Subject::Auction(id)),
             _ => match self.auctions[index].state {
                 AuctionState::Cancelled => self.repeat(Subject::Auction(id)),
                 AuctionState::Ended(_) => self.refuse(Refusal::Ended { ends_at: instant(self.auctions[index].ends) }),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::encoding::{CreatedBody, time, to_bytes, to_created};
-use super::requests::{NAME_BYTES_MAX, SKU_BYTES_MAX, buyer_field, read_as_buyer};
+use super::requests::{NAME_BYTES_MAX, SKU_BYTES_MAX, buyer_field, contact, read_as_buyer};
 use super::scalars;
 use crate::api::problem::{FieldError, Problem};
 use crate::api::validation::fields::BodyFields;
@@ -14,7 +14,7 @@ use crate::api::validation::rules;
 use crate::config::AuctionSettings;
 use crate::engine::AuctionSpec;
 use crate::read::{AuctionRow, BidRow};
-use crate::types::{AuctionId, BuyerText, Currency, Increment, Seq, UnitPrice, UnixMillis};
+use crate::types::{AuctionId, BuyerText, Contact, Currency, Increment, Seq, UnitPrice, UnixMillis};
 
 /// The longest soft close, in seconds: an hour.
 const SOFT_CLOSE_SECONDS_MAX: u32 = 3600;
@@ -201,6 +201,8 @@ pub struct BidRequest {
     pub amount: UnitPrice,
     /// The most that the buyer would pay.
     pub maximum: Option<UnitPrice>,
+    /// For mails about the auction, and for the order that it may award.
+    pub contact: Option<Contact>,
 }
 
 /// Reads a bid. If a token proves the buyer, the body may omit the buyer and must not name another.
@@ -219,7 +221,8 @@ fn bid(fields: &mut BodyFields, proven: Option<&BuyerText>, names_another: &mut 
     let buyer = buyer_field(fields, proven, names_another);
     let amount = fields.required("amount", rules::unit_price());
     let maximum = fields.optional("maximum", rules::unit_price());
-    Some(BidRequest { buyer: buyer?, amount: amount?, maximum })
+    let contact = fields.object("contact", "/contact", "Contact", contact);
+    Some(BidRequest { buyer: buyer?, amount: amount?, maximum, contact })
 }
 
 /// Reads the buyer of a purchase.

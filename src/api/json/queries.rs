@@ -63,6 +63,15 @@ pub struct AuctionOrderQuery {
     pub buyer: Option<String>,
 }
 
+/// `DELETE /v1/auctions/{auction_id}/bidder-contact`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BidderQuery {
+    /// The buyer who gave the contact with a bid. Required.
+    #[schemars(length(min = 1, max = 128))]
+    pub buyer: Option<String>,
+}
+
 /// `GET /v1/orders`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

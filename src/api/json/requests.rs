@@ -109,7 +109,7 @@ fn order(fields: &mut BodyFields, proven: Option<&BuyerText>, names_another: &mu
     Some(OrderRequest { buyer: buyer?, quantity: quantity?, contact, payment_fingerprint })
 }
 
-fn contact(fields: &mut BodyFields) -> Option<Contact> {
+pub(super) fn contact(fields: &mut BodyFields) -> Option<Contact> {
     fields.count(1, 4, "must have at least one of name, email, phone, address");
     Some(Contact {
         name: fields.optional("name", rules::contact_text()),

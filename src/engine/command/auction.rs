@@ -22,6 +22,8 @@ pub enum AuctionCommand {
     BuyNow(BuyNow),
     /// Cancels an auction that has not ended.
     Cancel(CancelAuction),
+    /// Erases the contact that a bidder gave.
+    EraseContact { auction_id: AuctionId, buyer: Digest },
 }
 
 super::names!(AuctionCommand {
@@ -29,6 +31,7 @@ super::names!(AuctionCommand {
     Bid = "place_bid",
     BuyNow = "buy_now",
     Cancel = "cancel_auction",
+    EraseContact = "erase_bidder_contact",
 });
 
 /// The parameters of an auction's creation.
@@ -73,6 +76,7 @@ pub(super) fn decide(decision: &mut Decision<'_>, command: &AuctionCommand) -> R
         AuctionCommand::Bid(bid) => place(decision, bid),
         AuctionCommand::BuyNow(command) => buy_now(decision, command),
         AuctionCommand::Cancel(command) => cancel(decision, command),
+        AuctionCommand::EraseContact { auction_id, buyer } => erase_contact(decision, *auction_id, *buyer),
     }
 }
 
@@ -213,4 +217,11 @@ fn cancel(decision: &mut Decision<'_>, command: &CancelAuction) -> Result<Outcom
             Ok(Outcome::changed(seq, Subject::Auction(auction.id)))
         }
     }
+}
+
+/// Notes in the audit that a bidder's contact was erased. Which bidders gave one is in the file only.
+fn erase_contact(decision: &mut Decision<'_>, auction_id: AuctionId, buyer: Digest) -> Result<Outcome, Refusal> {
+    let (auction, hidden) = find(decision.state, auction_id)?;
+    let seq = emit(decision, auction, hidden, AuctionEvent::ContactErased { buyer });
+    Ok(Outcome::changed(seq, Subject::Auction(auction_id)))
 }

@@ -22,6 +22,10 @@ pub enum AuctionEvent {
         reason: Box<str>,
     },
     Awarded(AuctionAwarded),
+    /// An owner erased the contact that a bidder gave.
+    ContactErased {
+        buyer: Digest,
+    },
 }
 
 /// The creation of an auction, with its hidden drop.
@@ -71,6 +75,7 @@ impl AuctionEvent {
             AuctionEvent::Ended { .. } => "auction_ended",
             AuctionEvent::Cancelled { .. } => "auction_cancelled",
             AuctionEvent::Awarded(_) => "auction_awarded",
+            AuctionEvent::ContactErased { .. } => "bidder_contact_erased", // not sent: for the audit
         }
     }
 }
@@ -111,6 +116,7 @@ pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, id: Aucti
             auction.best.remove(&awarded.buyer);
             auction.awards = auction.awards.saturating_add(1);
         }
+        AuctionEvent::ContactErased { .. } => {}
     }
 }
 

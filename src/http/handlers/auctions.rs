@@ -209,7 +209,11 @@ pub(super) async fn bid(worker: &Worker, mut call: Call) -> Result<Response<Body
     let (amount, maximum) = (request.amount, request.maximum);
     let bid = PlaceBid { auction_id, buyer, amount, maximum, key: Some(Box::new(key)) };
     let command = Command::Auction(AuctionCommand::Bid(bid));
-    let private_data = PrivateData::Bid { buyer: request.buyer.clone() };
+    let bidder = request.buyer.clone();
+    let private_data = match request.contact {
+        None => PrivateData::Bid { buyer: bidder },
+        Some(contact) => PrivateData::BidWithContact { buyer: bidder, contact: Box::new(contact) },
+    };
     let decided = submit(worker, &call.caller, command, Some(private_data)).await?;
     let done = accepted_seq(&decided)?;
     let standing = match &decided.outcome {

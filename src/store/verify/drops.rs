@@ -169,7 +169,7 @@ impl AuditedDrop {
             "order_refunded" | "refund_requested" => moved,
             "order_reserved" | "auction_awarded" | "order_cancelled" | "order_expired" | "order_paid"
             | "order_retaken" => true,
-            "contacts_exported" => false,
+            "contacts_exported" | "bidder_contact_erased" => false,
             _ => row.order.is_none(),
         };
         if shown {

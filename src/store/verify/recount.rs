@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use super::auctions::AuditedAuctions;
+use super::bidders::AuditedAwards;
 use super::caps::AuditedCaps;
 use super::drops::AuditedDrops;
 use super::endpoints::AuditedEndpoints;
@@ -38,6 +39,7 @@ pub(super) struct AuditRecount {
     pub(super) stocks: Stocks,
     pub(super) drops: AuditedDrops,
     pub(super) auctions: AuditedAuctions,
+    pub(super) awards: AuditedAwards,
     pub(super) orders: AuditedOrders,
     pub(super) money: AuditedMoney,
     pub(super) endpoints: AuditedEndpoints,
@@ -80,6 +82,7 @@ impl AuditRecount {
         if let Some(drop_id) = row.drop_id {
             self.drops.add(drop_id, row);
             self.auctions.add(drop_id, row, sealed, report);
+            self.awards.add(row);
         }
         self.money.add(row);
         if let (Some(order), Some(drop_id)) = (row.order, row.drop_id) {
