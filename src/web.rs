@@ -5,6 +5,7 @@
 pub mod assets;
 pub mod order;
 pub mod policy;
+pub mod report;
 pub mod runbooks;
 pub mod shop;
 

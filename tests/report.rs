@@ -242,3 +242,42 @@ fn a_drop_without_orders_has_a_report_and_a_missing_one_is_a_line() {
     let (code, line) = refused(&program(&["1", "--db", nothing.to_str().expect("a path")]));
     assert_eq!(code, Some(65), "{line}");
 }
+
+#[test]
+fn the_page_is_one_file_for_its_owner_without_scripts_and_with_names_as_text() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve_with(scratch.path(), |config| config.plan.depletion_seconds = 90);
+    sell(&server);
+    let path = scratch.path().join("report.html");
+    let name = path.to_str().expect("a path");
+    done(of_server(&server, &["2", "--html", name]));
+    let page = std::fs::read_to_string(&path).expect("read");
+    for part in ["<svg", "Stock over time", "&lt;script&gt;", "139.70 EUR", "Plan and sale", "Refused: sold out"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    for foreign in ["<script", "http://", "https://", "<link", "<img", "@import", "url(", "ann@", "BANK-1"] {
+        assert!(!page.contains(foreign), "{foreign}: {page}");
+    }
+    let mode = |path: &Path| std::fs::metadata(path).expect("metadata").permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o600);
+
+    std::fs::write(&path, "mine").expect("written");
+    let (code, line) = refused(&of_server(&server, &["2", "--html", name]));
+    assert_eq!(code, Some(64), "{line}");
+    assert!(line.contains("exists already; --overwrite replaces it"), "{line}");
+    assert_eq!(std::fs::read_to_string(&path).expect("read"), "mine");
+    done(of_server(&server, &["2", "--html", name, "--overwrite"]));
+    assert!(std::fs::read_to_string(&path).expect("read").contains("<svg"));
+    let nowhere = scratch.path().join("nowhere").join("r.html");
+    assert_eq!(refused(&of_server(&server, &["2", "--html", nowhere.to_str().expect("a path")])).0, Some(64));
+    let left: Vec<_> =
+        std::fs::read_dir(scratch.path()).expect("a list").map(|entry| entry.expect("one").path()).collect();
+    assert!(!left.iter().any(|path| path.to_string_lossy().contains("partial")), "{left:?}");
+
+    create(&server, "later", &json!({ "starts_at": "2999-01-01T00:00:00Z" }));
+    let empty = scratch.path().join("empty.html");
+    done(of_server(&server, &["3", "--html", empty.to_str().expect("a path")]));
+    assert!(std::fs::read_to_string(&empty).expect("read").contains("Nothing has happened yet"));
+    server.stop();
+}

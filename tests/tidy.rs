@@ -22,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Listeners, and streams with rules, of whatever serves or calls.
     ("sockets", &["exit"]),
     // The pages as text.
-    ("web", &["types"]),
+    ("web", &["api", "types"]),
     // Spans to a collector.
     ("otlp", &["exit", "egress", "config", "telemetry"]),
     // Calls to others, for webhooks and for payment providers.

@@ -3,7 +3,7 @@
 use crate::api::json::report::{DropReport, Durations, OrdersAndUnits, ProviderSums};
 use crate::client::http::printable;
 use crate::output;
-use crate::types::{Amount, Currency, money};
+use crate::web::report::words::{amount, span};
 
 /// Prints the figures.
 pub(super) fn print(report: &DropReport) {
@@ -75,24 +75,4 @@ fn money_line(sums: &ProviderSums) -> String {
         shown(sums.refunded),
         shown(sums.refund_due),
     )
-}
-
-/// Returns minor units of a currency as people write them.
-fn amount(minor: u64, currency: &str) -> String {
-    match Amount::new(minor).zip(Currency::new(currency)) {
-        Some((amount, currency)) => money::shown(amount, currency),
-        None => format!("{minor} {}", printable(currency)),
-    }
-}
-
-/// Returns a length of time in two units at most.
-fn span(milliseconds: u64) -> String {
-    let seconds = milliseconds / 1000;
-    match seconds {
-        0 => format!("{milliseconds} ms"),
-        1..=59 => format!("{seconds}.{} s", milliseconds % 1000 / 100),
-        60..=3599 => format!("{} min {} s", seconds / 60, seconds % 60),
-        3600..=86_399 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
 }
