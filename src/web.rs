@@ -3,6 +3,7 @@
 //! Rendering is pure: plain values go in, text comes out. maud escapes every value.
 
 pub mod assets;
+pub mod console;
 pub mod order;
 pub mod policy;
 pub mod report;

@@ -228,7 +228,23 @@ pub fn contacts_of(connection: &Connection, orders: &[OrderRow]) -> rusqlite::Re
 pub struct AuditFilter {
     pub drop_id: Option<DropId>,
     pub order: Option<Seq>,
+    /// Without the kinds of [`BUYERS_KINDS`].
+    pub without_buyers: bool,
 }
+
+/// Events that a sale has thousands of in a second: steps of buyers, and what follows from them by itself.
+const BUYERS_KINDS: [&str; 10] = [
+    "order_reserved",
+    "order_checked_out",
+    "order_paid",
+    "order_cancelled",
+    "order_expired",
+    "bid_placed",
+    "contact_corrected",
+    "session_recorded",
+    "provider_event_recorded",
+    "deliveries_marked",
+];
 
 /// Returns audit rows after `since` as JSON objects, the last scanned row, and true if there may be more.
 pub fn audit(connection: &Connection, since: Seq, filter: AuditFilter) -> rusqlite::Result<(Vec<String>, Seq, bool)> {
@@ -242,12 +258,18 @@ pub fn audit(connection: &Connection, since: Seq, filter: AuditFilter) -> rusqli
         scanned = scanned.saturating_add(1);
         last = row.get(0)?;
         let fits = filter.drop_id.is_none_or(|id| row.get(3).is_ok_and(|found: Option<DropId>| found == Some(id)))
-            && filter.order.is_none_or(|seq| row.get(4).is_ok_and(|found: Option<Seq>| found == Some(seq)));
+            && filter.order.is_none_or(|seq| row.get(4).is_ok_and(|found: Option<Seq>| found == Some(seq)))
+            && !(filter.without_buyers && is_of_buyers(row)?);
         if fits {
             lines.push(audit_line(row)?);
         }
     }
     Ok((lines, last, scanned == ROWS_SCANNED_MAX))
+}
+
+fn is_of_buyers(row: &Row<'_>) -> rusqlite::Result<bool> {
+    let kind = row.get_ref(2)?.as_str()?;
+    Ok(BUYERS_KINDS.contains(&kind))
 }
 
 fn audit_line(row: &Row<'_>) -> rusqlite::Result<String> {

@@ -69,6 +69,8 @@ mod tests {
             let storefront = bytes(&["storefront.js", "storefront.css", "solver.js", &texts]);
             assert!(storefront <= 60_000, "storefront in {language}: {storefront} bytes");
         }
+        let console = bytes(&["console.js", "console.css"]);
+        assert!(console <= 120_000, "console: {console} bytes");
     }
 
     fn texts(json: &str) -> BTreeMap<String, String> {

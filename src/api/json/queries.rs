@@ -179,4 +179,7 @@ pub struct AuditQuery {
     /// Keeps the stream open and sends new events as they happen.
     #[serde(default)]
     pub follow: bool,
+    /// Leaves out the steps of buyers and what follows from them by itself: a sale has thousands of them a second.
+    #[serde(default)]
+    pub without_buyers: bool,
 }

@@ -53,7 +53,7 @@ pub(super) fn stream(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>,
         }
         None => None,
     };
-    let filter = AuditFilter { drop_id, order };
+    let filter = AuditFilter { drop_id, order, without_buyers: query.without_buyers };
     let (sender, body) = pieces();
     let (queries, mut stopping) = (worker.queries.clone(), worker.server.stopping.clone());
     let follow = query.follow;

@@ -2,10 +2,11 @@
 //! the public listener, which its pages cannot reach.
 
 use std::rc::Rc;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
-use hyper::header::{CACHE_CONTROL, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Method, Response, StatusCode};
 
 use super::health::text;
@@ -26,11 +27,15 @@ use crate::http::route::{COMPRESSED_FOR_SOME, Presence, Route};
 use crate::http::worker::Worker;
 use crate::telemetry::StreamKind;
 use crate::telemetry::page::MetricsPage;
-use crate::web::runbooks;
+use crate::web::{console, policy, runbooks};
 use crate::writer::NodeRole;
 use crate::writer::clock::wall_clock;
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
+    Route::admin_page("/console", "Console", "The console")
+        .ignores_query()
+        .responds(&[200], &[])
+        .now(|_, _| Ok(page())),
     Route::admin(
         Role::Viewer,
         Method::GET,
@@ -124,6 +129,19 @@ fn not_stored(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
+/// `GET /console`.
+fn page() -> Response<Body> {
+    static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+        HeaderValue::from_str(&policy::scripted([], [])).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+    });
+    let mut response = text(console::page(), "text/html; charset=utf-8");
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, POLICY.clone());
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
 /// `GET /v1/console/session`.
 fn session(worker: &Worker, call: &Call) -> Response<Body> {
     let operator = call.caller.operator();
@@ -152,7 +170,7 @@ fn session(worker: &Worker, call: &Call) -> Response<Body> {
 fn stream(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>, Problem> {
     let busy = || query_thread_busy(worker);
     let slot = Slot::take(worker, StreamKind::Console).ok_or_else(busy)?;
-    let console = ConsoleSlot::take(worker).ok_or_else(busy)?;
+    let console_slot = ConsoleSlot::take(worker).ok_or_else(busy)?;
     let (sender, body) = pieces();
     let (worker, caller) = (Rc::clone(worker), call.caller.clone());
     // The token of a console that is open for hours may be revoked meanwhile.
@@ -164,8 +182,8 @@ fn stream(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>, Problem> {
                 .is_some_and(|operator| worker.server.admission.operators.is_still_admitted(operator, wall_clock()))
     };
     tokio::task::spawn_local(async move {
-        let (first, mut frames) = console.frames();
         let _slot = slot;
+        let (first, mut frames) = console_slot.frames();
         let mut frame = Some(first);
         loop {
             let piece = frame.take().map_or(Bytes::from_static(b": still here\n\n"), |json| event(&json));

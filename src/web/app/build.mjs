@@ -20,11 +20,15 @@ const ENTRIES = [
   ["solver.js", "storefront/solver.ts"],
   ["storefront.js", "storefront/main.ts"],
   ["storefront.css", "storefront/main.css"],
+  ["console.js", "console/main.ts"],
+  ["console.css", "console/main.css"],
+  ["icon.svg", "shared/icon.svg"],
 ];
 
-const MEDIA = { ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8" };
+const MEDIA = { ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml" };
 
 async function compile(source, define) {
+  if (extname(source) === ".svg") return readFile(join(here, source));
   const { outputFiles } = await build({
     absWorkingDir: here,
     entryPoints: [source],

@@ -1,0 +1,77 @@
+// The audit: rows in words, and a reader of its stream of lines.
+import { price, spoken } from "./format";
+import { authorization, signedIn } from "./session";
+import type { AuditRow } from "./shapes";
+
+const WORDS: Record<string, string> = {
+  drop_created: "Drop {drop} was created with {units}",
+  drop_started: "Drop {drop} went on sale",
+  drop_ended: "Drop {drop} ended",
+  drop_paused: "Drop {drop} was paused",
+  drop_resumed: "Drop {drop} was resumed",
+  drop_closed: "Drop {drop} was closed",
+  drop_patched: "Drop {drop} was changed",
+  stock_adjusted: "The total of drop {drop} was changed by {units}",
+  mismatch_found: "Drop {drop} was paused: its counters and the recount disagree",
+  mismatch_cleared: "The counters of drop {drop} agree again",
+  order_reserved: "{order} reserved {units}",
+  order_checked_out: "{order} went to payment",
+  order_paid: "{order} was paid",
+  order_retaken: "{order} was paid late, and took its units again",
+  order_cancelled: "{order} was cancelled",
+  order_expired: "{order} expired",
+  order_refunded: "{order} was refunded {amount}",
+  payment_not_kept: "A payment for {order} is due to its buyer",
+  refund_requested: "A refund of {order} was requested",
+  refund_settled: "A refund of {order} was settled",
+  contact_read: "The contact of {order} was read",
+  contact_erased: "The contact of {order} was erased",
+  contacts_exported: "Contacts of buyers were exported",
+  bid_placed: "A bid was placed",
+};
+
+/** The words of one row: the event, then the operator and their reason. */
+export function sentence(row: AuditRow): string {
+  const order = row.order_seq === undefined ? "" : `Order ${row.order_seq}`;
+  const units = row.quantity === undefined ? "" : `${Math.abs(row.quantity)} ${Math.abs(row.quantity) === 1 ? "unit" : "units"}`;
+  const detail = row.detail ?? {};
+  const currency = typeof detail["currency"] === "string" ? detail["currency"] : "";
+  const amount = row.amount === undefined ? "" : currency ? price(row.amount, currency) : `${row.amount} minor units`;
+  const known = WORDS[row.kind];
+  const said = known
+    ? known.replace("{drop}", String(row.drop_id ?? "")).replace("{order}", order).replace("{units}", units).replace("{amount}", amount)
+    : [spoken(row.kind).replace(/^./, (first) => first.toUpperCase()), order, units, amount].filter(Boolean).join(" · ");
+  return said.trim();
+}
+
+/** Who did it and why, where the row tells. */
+export function reasonOf(row: AuditRow): string {
+  const detail = row.detail ?? {};
+  const text = (name: string) => (typeof detail[name] === "string" ? (detail[name] as string) : "");
+  const by = text("operator") || text("by");
+  return [by, text("reason")].filter(Boolean).join(": ");
+}
+
+/** Reads the rows of the audit until it ends or `signal` does. Follows it, if the query says so. */
+export async function readAudit(query: string, signal: AbortSignal, take: (rows: AuditRow[]) => void): Promise<string> {
+  try {
+    const response = await fetch(`/v1/audit?${query}`, { headers: authorization(), signal, cache: "no-store", credentials: "omit" });
+    if (response.status === 401) {
+      await signedIn("Your token has expired or was revoked. Sign in again: what you began goes on.");
+      return readAudit(query, signal, take);
+    }
+    if (!response.ok) return ((await response.json()) as { detail?: string }).detail ?? `The server answers ${response.status}.`;
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    while (reader) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      const lines = (text + value).split("\n");
+      text = lines.pop() ?? "";
+      take(lines.filter(Boolean).map((line) => JSON.parse(line) as AuditRow));
+    }
+    return "";
+  } catch {
+    return signal.aborted ? "" : "The server does not answer.";
+  }
+}

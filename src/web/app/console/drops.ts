@@ -1,0 +1,300 @@
+// Drops: the list, one drop with its levers, the form, and the undo of the last orders.
+import { read, say, type Field } from "./dialog";
+import { fromLocalField, length, price, toLocalField, typedMoney } from "./format";
+import { wordsFor, type Words } from "./problems";
+import { go } from "./routes";
+import { ask } from "./session";
+import type { Drop, Page, UndoReport } from "./shapes";
+import { stream } from "./stream";
+
+const RANK = { live: 0, paused: 1, sold_out: 2, scheduled: 3, ended: 4 };
+
+/** Returns the drops that matter first: live ones before paused, scheduled and ended ones, the newest before older ones. */
+export async function dropsOf(most: number): Promise<Drop[] | null> {
+  const found: Drop[] = [];
+  let after = 0;
+  for (let pages = 0; pages < 20; pages += 1) {
+    const answer = await ask<Page<Drop>>(`/v1/console/drops?limit=100&after=${after}`);
+    if (answer.kind !== "ok") return null;
+    found.push(...answer.body.data);
+    if (!answer.body.has_more || !answer.body.next_after) break;
+    after = answer.body.next_after;
+  }
+  found.sort((a, b) => RANK[a.state] - RANK[b.state] || b.id - a.id);
+  return found.slice(0, most);
+}
+
+/** The newest figures of a drop: those of the stream, where it has them. */
+export function stockOf(drop: Drop): { total: number; available: number; held: number; sold: number } {
+  return stream.frame?.drops.find((known) => known.id === drop.id) ?? drop;
+}
+
+export function dropsPage() {
+  return {
+    drops: [] as Drop[],
+    isLoaded: false,
+    problem: null as Words | null,
+    filter: "",
+    timer: 0,
+    init(this: { load(): Promise<void>; timer: number }) {
+      void this.load();
+      this.timer = window.setInterval(() => void this.load(), 5000);
+    },
+    destroy(this: { timer: number }) {
+      clearInterval(this.timer);
+    },
+    async load(this: { drops: Drop[]; isLoaded: boolean }) {
+      const drops = await dropsOf(2000);
+      if (!drops) return;
+      this.drops = drops;
+      this.isLoaded = true;
+    },
+    shown(this: { drops: Drop[]; filter: string }) {
+      const words = this.filter.toLowerCase().trim();
+      return this.drops.filter((drop) => !words || `${drop.id} ${drop.name} ${drop.sku} ${drop.state}`.toLowerCase().includes(words)).slice(0, 200);
+    },
+  };
+}
+
+export function dropPage(id: string) {
+  return {
+    drop: null as Drop | null,
+    problem: null as Words | null,
+    timer: 0,
+    init(this: { load(): Promise<void>; timer: number }) {
+      void this.load();
+      this.timer = window.setInterval(() => void this.load(), 3000);
+    },
+    destroy(this: { timer: number }) {
+      clearInterval(this.timer);
+    },
+    async load(this: { drop: Drop | null; problem: Words | null }) {
+      const answer = await ask<Drop>(`/v1/console/drops/${id}`);
+      this.problem = this.drop && answer.kind === "lost" ? null : wordsFor(answer);
+      if (answer.kind === "ok") this.drop = answer.body;
+    },
+    terms(this: { drop: Drop | null }) {
+      const drop = this.drop;
+      if (!drop) return [];
+      const limits = Object.entries(drop.identity_limits ?? {}).map(([kind, most]) => `${most} per ${kind}`);
+      return [
+        { name: "Price", value: price(drop.unit_price, drop.currency) },
+        { name: "SKU", value: drop.sku },
+        { name: "Per buyer", value: String(drop.per_buyer_limit) },
+        { name: "Reserved for", value: length(drop.reservation_seconds) },
+        { name: "Payment within", value: length(drop.payment_seconds) },
+        { name: "Caps", value: limits.join(", ") || "none" },
+        { name: "Challenge", value: drop.challenge ? `${drop.challenge.replaceAll("_", " ")} below ${drop.challenge_below ?? "verified"}` : "none" },
+        { name: "Revision", value: String(drop.revision) },
+      ];
+    },
+  };
+}
+
+type Texts = Record<string, string>;
+
+const IN_TEN_MINUTES = 600_000;
+
+function fieldsOf(currency: string): Field[] {
+  return [
+    { name: "name", label: "Name", kind: "text", value: "" },
+    { name: "sku", label: "SKU", kind: "text", value: "" },
+    { name: "currency", label: "Currency", kind: "text", value: "EUR" },
+    { name: "unit_price", label: "Price of a unit", kind: "money", value: "", currency },
+    { name: "total", label: "Units", kind: "number", value: "", min: 0, max: 4_294_967_295 },
+    { name: "starts_at", label: "Starts", kind: "time", value: "" },
+    { name: "ends_at", label: "Ends", kind: "time", value: "", isOptional: true },
+    { name: "per_buyer_limit", label: "Units per buyer", kind: "number", value: "1", min: 1, max: 4_294_967_295 },
+    { name: "reservation_seconds", label: "Seconds reserved", kind: "number", value: "120", min: 1, max: 31_536_000 },
+    { name: "payment_seconds", label: "Seconds to pay", kind: "number", value: "900", min: 1, max: 31_536_000 },
+    { name: "description", label: "Description", kind: "area", value: "", isOptional: true },
+    { name: "image_url", label: "Address of a picture", kind: "text", value: "", isOptional: true },
+  ];
+}
+
+function textsOf(drop: Drop): Texts {
+  return {
+    name: drop.name, sku: drop.sku, currency: drop.currency, unit_price: typedMoney(drop.unit_price, drop.currency), total: String(drop.total),
+    starts_at: toLocalField(drop.starts_at), ends_at: toLocalField(drop.ends_at), per_buyer_limit: String(drop.per_buyer_limit),
+    reservation_seconds: String(drop.reservation_seconds), payment_seconds: String(drop.payment_seconds),
+    description: drop.description ?? "", image_url: drop.image_url ?? "",
+  };
+}
+
+const KEPT = "firstcome.new-drop";
+
+/** The form of a new drop, of a clone (`from`), or of a change (`change`). What is typed outlives a reload. */
+export function dropForm(change: string, from: string) {
+  return {
+    texts: {} as Texts,
+    mistakes: {} as Texts,
+    problem: null as Words | null,
+    isBusy: false,
+    isLoaded: false,
+    reason: "",
+    original: null as Drop | null,
+    key: crypto.randomUUID() as string,
+    isChange: change !== "",
+    async init(this: { texts: Texts; isLoaded: boolean; original: Drop | null; problem: Words | null }) {
+      const source = change || from;
+      if (source) {
+        const answer = await ask<Drop>(`/v1/console/drops/${source}`);
+        this.problem = wordsFor(answer);
+        if (answer.kind !== "ok") return;
+        this.texts = textsOf(answer.body);
+        if (change) this.original = answer.body;
+        else Object.assign(this.texts, { name: `${answer.body.name} (copy)`, starts_at: toLocalField(new Date(Date.now() + IN_TEN_MINUTES).toISOString()), ends_at: "" });
+      } else {
+        const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}") as Texts;
+        const empty = Object.fromEntries(fieldsOf("EUR").map((field) => [field.name, field.value]));
+        this.texts = { ...empty, starts_at: toLocalField(new Date(Date.now() + IN_TEN_MINUTES).toISOString()), ...kept };
+      }
+      this.isLoaded = true;
+    },
+    fields(this: { texts: Texts }) {
+      const typed = (this.texts["currency"] ?? "").trim().toUpperCase();
+      return fieldsOf(/^[A-Z]{3}$/.test(typed) ? typed : "EUR").filter((field) => !change || !["currency", "sku", "total"].includes(field.name));
+    },
+    keep(this: { texts: Texts }) {
+      if (!change && !from) sessionStorage.setItem(KEPT, JSON.stringify(this.texts));
+    },
+    check(this: { texts: Texts; mistakes: Texts; fields(): Field[] }, name: string) {
+      const field = this.fields().find((known) => known.name === name);
+      const mistake = field && read(field, this.texts[name] ?? "").mistake;
+      if (mistake) this.mistakes[name] = mistake;
+      else delete this.mistakes[name];
+    },
+    /** Returns the values, or nothing if there are mistakes. */
+    values(this: { texts: Texts; mistakes: Texts; fields(): Field[] }): Record<string, unknown> | null {
+      const values: Record<string, unknown> = {};
+      const mistakes: Texts = {};
+      for (const field of this.fields()) {
+        const { value, mistake } = read(field, this.texts[field.name] ?? "");
+        if (mistake) mistakes[field.name] = mistake;
+        else if (value !== undefined) values[field.name] = field.name === "currency" ? String(value).toUpperCase() : value;
+      }
+      const [starts, ends] = [values["starts_at"], values["ends_at"]];
+      if (typeof starts === "string" && typeof ends === "string" && ends <= starts) mistakes["ends_at"] = "After the start.";
+      this.mistakes = mistakes;
+      return Object.keys(mistakes).length ? null : values;
+    },
+    /** What the buyers will see, as far as it is typed. */
+    preview(this: { texts: Texts; fields(): Field[] }) {
+      const value = (name: string) => {
+        const field = this.fields().find((known) => known.name === name);
+        return field ? read(field, this.texts[name] ?? "").value : undefined;
+      };
+      const unit = value("unit_price");
+      const currency = (this.texts["currency"] ?? "EUR").toUpperCase();
+      const units = Number(value("total") ?? this.texts["total"]);
+      const starts = fromLocalField(this.texts["starts_at"] ?? "");
+      const isPrice = typeof unit === "number";
+      return {
+        name: this.texts["name"] || "Without a name",
+        price: isPrice ? price(unit, currency) : "–",
+        worth: isPrice && Number.isFinite(units) ? price(unit * units, currency) : "–",
+        units: Number.isFinite(units) ? units : 0,
+        starts: starts ?? "",
+        isNow: starts !== undefined && Date.parse(starts) <= Date.now(),
+        ends: fromLocalField(this.texts["ends_at"] ?? "") ?? "",
+        limit: this.texts["per_buyer_limit"] ?? "",
+      };
+    },
+    async save(this: { values(): Record<string, unknown> | null; isBusy: boolean; problem: Words | null; mistakes: Texts; reason: string; original: Drop | null; key: string; takeNewRevision(answer: object): Promise<void> }) {
+      const values = this.values();
+      if (change && !this.reason.trim()) this.mistakes["reason"] = "This is needed.";
+      const first = Object.keys(this.mistakes)[0];
+      if (!values || first) {
+        document.getElementById(`drop-${first}`)?.focus();
+        return;
+      }
+      this.isBusy = true;
+      const answer = this.original
+        ? await ask<Drop>(`/v1/drops/${change}`, { method: "PATCH", body: { ...changed(this.original, values), expected_revision: this.original.revision, reason: this.reason.trim() } })
+        : await ask<Drop>("/v1/drops", { method: "POST", body: values, headers: { "Idempotency-Key": this.key } });
+      this.isBusy = false;
+      this.problem = wordsFor(answer);
+      if (this.problem) {
+        Object.assign(this.mistakes, this.problem.fields);
+        await this.takeNewRevision(answer);
+        return;
+      }
+      if (answer.kind !== "ok") return;
+      sessionStorage.removeItem(KEPT);
+      say(change ? `“${answer.body.name}” is changed.` : `“${answer.body.name}” is created.`);
+      go(`drops/${answer.body.id}`);
+    },
+    /** After a change by another operator: compares with the newest version, and keeps what is typed. */
+    async takeNewRevision(this: { original: Drop | null }, answer: { kind: string; problem?: { code: string } }) {
+      if (answer.problem?.code !== "precondition-failed") return;
+      const newest = await ask<Drop>(`/v1/console/drops/${change}`);
+      if (newest.kind === "ok") this.original = newest.body;
+    },
+  } as Record<string, unknown>;
+}
+
+/** Returns the members that differ from the drop as it was loaded. */
+function changed(drop: Drop, values: Record<string, unknown>): Record<string, unknown> {
+  const was = drop as unknown as Record<string, unknown>;
+  const isSame = (name: string, value: unknown) =>
+    name.endsWith("_at") ? Math.trunc(Date.parse(String(was[name] ?? 0)) / 1000) === Math.trunc(Date.parse(String(value)) / 1000) : was[name] === value;
+  return Object.fromEntries(Object.entries(values).filter(([name, value]) => !isSame(name, value)));
+}
+
+/** The undo of a drop's last orders: a preview first, then exactly that range, twenty orders a request. */
+export function undoPage(id: string) {
+  return {
+    drop: null as Drop | null,
+    last: "10",
+    reason: "",
+    typed: "",
+    report: null as UndoReport | null,
+    problem: null as Words | null,
+    isBusy: false,
+    results: [] as UndoReport["orders"],
+    isDone: false,
+    async init(this: { drop: Drop | null; problem: Words | null }) {
+      const answer = await ask<Drop>(`/v1/console/drops/${id}`);
+      this.problem = wordsFor(answer);
+      if (answer.kind === "ok") this.drop = answer.body;
+    },
+    async preview(this: { last: string; report: UndoReport | null; problem: Words | null; isBusy: boolean; results: unknown[]; isDone: boolean }) {
+      this.isBusy = true;
+      const answer = await ask<UndoReport>(`/v1/drops/${id}/remedy?last=${encodeURIComponent(this.last.trim())}`);
+      this.isBusy = false;
+      this.results = [];
+      this.isDone = false;
+      this.problem = wordsFor(answer);
+      this.report = answer.kind === "ok" ? answer.body : null;
+    },
+    tally(this: { report: UndoReport | null }, what: string): number {
+      return this.report?.orders.filter((one) => one.to_do === what).length ?? 0;
+    },
+    /** The orders with their results, where there are some. */
+    listed(this: { report: UndoReport | null; results: UndoReport["orders"] }) {
+      const results = this.results;
+      return (this.report?.orders ?? []).map((one) => results.find((done) => done.order.id === one.order.id) ?? one);
+    },
+    mayRun(this: { report: UndoReport | null; reason: string; typed: string; drop: Drop | null; isBusy: boolean; isDone: boolean }): boolean {
+      return !!this.report?.run && !this.isBusy && !this.isDone && this.reason.trim() !== "" && this.typed.trim() === this.drop?.name.trim();
+    },
+    async run(this: { report: UndoReport | null; reason: string; problem: Words | null; isBusy: boolean; results: UndoReport["orders"]; isDone: boolean }) {
+      const run = this.report?.run;
+      if (!run) return;
+      this.isBusy = true;
+      this.results = [];
+      let below: number | undefined;
+      do {
+        const body = { run, reason: this.reason.trim(), orders_max: this.report?.orders.length, ...(below ? { below } : {}) };
+        const answer = await ask<UndoReport>(`/v1/drops/${id}/remedy`, { method: "POST", body });
+        this.problem = wordsFor(answer);
+        if (answer.kind !== "ok") break;
+        this.results = [...this.results, ...answer.body.orders];
+        below = answer.body.next_below;
+        this.isDone = below === undefined;
+      } while (below !== undefined);
+      this.isBusy = false;
+      if (this.isDone) say(`${this.results.filter((one) => one.ending === "done").length} orders are undone.`);
+    },
+  };
+}
