@@ -30,9 +30,9 @@ function tiles(): Tile[] {
   return [
     { label: "Queue", value: figure(frame?.queue_depth), note: `of ${figure(frame?.queue_capacity)} · wait p99 ${millis(p99("queue"))}`, level: share > 0.8 ? "bad" : share > 0.5 ? "warn" : "" },
     { label: "Orders/s", value: figure(rates?.orders), note: `peak ${figure(stream.peak)} in 5 min`, level: "" },
-    { label: "Turned down/s", value: figure(turned), note: `${figure(rates?.refused)} refused · ${figure(rates?.rejected)} not admitted`, level: "" },
+    { label: "Refused/s", value: figure(turned), note: `${figure(rates?.rejected)} of them not admitted`, level: "" },
     { label: "Answer p99", value: millis(p99("order")), note: `commit ${millis(p99("commit"))} · reads ${millis(p99("read"))}`, level: (p99("order") ?? 0) > 150 ? "bad" : "" },
-    { label: "Refunds due", value: figure(gauge("refunds_due")), note: gauge("refunds_due") > 0 ? "money is owed to buyers" : "nobody is owed money", level: gauge("refunds_due") > 0 ? "bad" : "" },
+    { label: "Refunds due", value: figure(gauge("refunds_due")), note: gauge("refunds_due") > 0 ? "money is owed to buyers" : "no money is owed", level: gauge("refunds_due") > 0 ? "bad" : "" },
     { label: "Oversold / undersold", value: frame ? `${figure(gauge("oversold_units"))} / ${figure(gauge("undersold_units"))}` : figure(undefined), note: `recount ${figure(gauge("audit_lag"))} events behind`, level: wrong > 0 ? "bad" : "good" },
   ];
 }

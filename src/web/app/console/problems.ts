@@ -15,7 +15,7 @@ const WORDS: Record<string, [title: string, next: string]> = {
   forbidden: ["Your token may not do this", "Sign in with a token of a higher role, or ask its owner."],
   "not-found": ["There is no such thing", "Check the number, or search for it."],
   ended: ["It has ended", "An ended drop takes no changes. Clone it to sell again."],
-  "precondition-failed": ["Somebody else has changed it meanwhile", "The form now has the newest version: look at it, and save again."],
+  "precondition-failed": ["Another operator has changed it meanwhile", "The form now has the newest version: look at it, and save again."],
   "illegal-transition": ["Its state does not allow this", "Look at its history for what happened meanwhile."],
   "order-expired": ["The order has expired", "Its units are free again. Record the payment only if money came."],
   "idempotency-key-reused": ["An earlier attempt was done with other values", "Close this form, and look at the result before you try again."],

@@ -1,0 +1,274 @@
+// Operates a sale from the console with Debian's chromium (scripts/console.sh). No step sleeps: each waits for what the page or
+// the server shows, for at most WAIT_MS.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync, writeFileSync } from "node:fs";
+import { chromium } from "playwright-core";
+
+const { PUBLIC, ADMIN, OWNER, OPERATOR, VIEWER, PROGRAM, DATA, GONE, BACK, SCREENSHOTS, CHROMIUM = "/usr/bin/chromium" } = process.env;
+const console_ = `http://${ADMIN}/console`;
+const WAIT_MS = 15_000;
+
+setTimeout(() => {
+  console.error("the test of the console took longer than 3 minutes");
+  process.exit(1);
+}, 180_000).unref();
+
+const browser = await chromium.launch({ executablePath: CHROMIUM });
+const complaints = [];
+
+async function open(width = 1440, colorScheme = "light") {
+  const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme });
+  context.setDefaultTimeout(WAIT_MS);
+  context.on("request", (request) => assert.ok(request.url().startsWith(`http://${ADMIN}/`), `requests ${request.url()}`));
+  const page = await context.newPage();
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  page.on("console", (message) => {
+    // A refusal that the console shows is a failed request to the browser.
+    if (["error", "warning"].includes(message.type()) && !/status of 4|status of 5|ERR_/.test(message.text())) complaints.push(message.text());
+  });
+  return page;
+}
+
+async function signIn(page, token) {
+  await page.getByLabel("Token").fill(token);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+}
+
+async function api(method, path, body, { at = ADMIN, token = OWNER, key } = {}) {
+  const headers = { Authorization: `Bearer ${token}` };
+  if (body) headers["Content-Type"] = "application/json";
+  if (key) headers["Idempotency-Key"] = key;
+  const answer = await fetch(`http://${at}${path}`, { method, headers, ...(body ? { body: JSON.stringify(body) } : {}) });
+  const text = await answer.text();
+  return { status: answer.status, body: text ? JSON.parse(text) : null };
+}
+
+async function until(what, holds) {
+  const deadline = Date.now() + WAIT_MS;
+  for (;;) {
+    const found = await holds();
+    if (found) return found;
+    assert.ok(Date.now() < deadline, `waited in vain: ${what}`);
+    await new Promise((go) => setTimeout(go, 50));
+  }
+}
+
+const dialog = (page) => page.getByRole("dialog");
+const row = (page, name) => page.getByRole("row").filter({ hasText: name });
+const stateOf = async (id) => (await api("GET", `/v1/console/drops/${id}`)).body.state;
+
+async function keep(page, name) {
+  if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/console-${name}.png`, fullPage: true });
+}
+
+async function theStorm(page) {
+  await page.goto(console_);
+  await page.getByLabel("Token").fill("fc_0123456789ab_wrong");
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByText("This token is unknown, expired or revoked.").waitFor();
+  await signIn(page, OWNER);
+  assert.equal((await page.context().cookies()).length, 0, "no cookie");
+  const storm = await until("the storm has a drop", async () => (await api("GET", "/v1/console/drops?limit=100")).body.data.find((drop) => drop.name.startsWith("Rush")));
+  const live = row(page, storm.name);
+  await live.waitFor();
+  await until("orders are counted", async () => Number((await page.locator(".tile", { hasText: "Orders/s" }).locator(".figure").innerText()).replace(",", "")) > 0);
+  await until("the stock falls", async () => Number((await live.locator("td[data-label=Held]").innerText()).replace(",", "")) > 0);
+  await keep(page, "live");
+  await live.getByRole("button", { name: `Pause ${storm.name}` }).click();
+  await dialog(page).getByRole("button", { name: "Pause" }).click();
+  await dialog(page).getByText("This is needed.").waitFor();
+  await dialog(page).getByLabel("Reason").fill("the price was wrong");
+  await dialog(page).getByRole("button", { name: "Pause" }).click();
+  await dialog(page).waitFor({ state: "detached" });
+  assert.equal(await stateOf(storm.id), "paused");
+  await live.getByText("paused").waitFor();
+  await page.getByText("the price was wrong").waitFor();
+  await live.getByRole("button", { name: `Resume ${storm.name}` }).click();
+  await dialog(page).getByLabel("Reason").fill("it is right");
+  await page.keyboard.press("Enter");
+  await dialog(page).waitFor({ state: "detached" });
+  assert.notEqual(await stateOf(storm.id), "paused");
+  return storm;
+}
+
+async function aDropIsMadeOnce(page) {
+  await page.getByRole("link", { name: "New drop" }).click();
+  await page.getByRole("button", { name: "Create the drop" }).click();
+  await page.getByText("This is needed.").first().waitFor();
+  const name = 'Runner "Ember" <b>غيوم</b> 🔥';
+  await page.getByLabel("Name").fill(name);
+  await page.getByLabel("SKU").fill("EMBER");
+  await page.getByLabel("Currency").fill("JPY");
+  await page.getByLabel("Price of a unit").fill("14.9");
+  await page.getByLabel("Units", { exact: true }).fill("20");
+  await page.getByLabel("Units per buyer").fill("5");
+  await page.getByRole("button", { name: "Create the drop" }).click();
+  await page.getByText("An amount in JPY").waitFor();
+  await page.getByLabel("Price of a unit").fill("14900");
+  await page.getByLabel("Starts").fill("2020-01-01T00:00:00");
+  await page.getByText("It goes on sale at once.").waitFor();
+  await page.reload();
+  assert.equal(await page.getByLabel("SKU").inputValue(), "EMBER", "what was typed outlives a reload");
+  await page.getByText("¥298,000").waitFor();
+  await keep(page, "new-drop");
+  await page.getByRole("button", { name: "Create the drop" }).dblclick();
+  await page.getByRole("heading", { name }).waitFor();
+  const made = (await api("GET", "/v1/console/drops?limit=100")).body.data.filter((drop) => drop.sku === "EMBER");
+  assert.equal(made.length, 1, "a double click makes one");
+  assert.equal(made[0].unit_price, 14_900);
+  await keep(page, "drop");
+  return made[0];
+}
+
+async function aChangeMeetsAnother(page, drop) {
+  await page.getByRole("link", { name: "Change" }).click();
+  await page.getByLabel("Units per buyer").fill("7");
+  await page.getByLabel("Reason").fill("more for each");
+  const other = await api("PATCH", `/v1/drops/${drop.id}`, { expected_revision: drop.revision, reason: "x", description: "by another" });
+  assert.equal(other.status, 200);
+  await page.getByRole("button", { name: "Save the change" }).click();
+  await page.getByText("Another operator has changed it meanwhile").waitFor();
+  assert.equal(await page.getByLabel("Units per buyer").inputValue(), "7", "what was typed stays");
+  await page.getByRole("button", { name: "Save the change" }).click();
+  await page.getByRole("button", { name: "Pause" }).waitFor();
+  const { body } = await api("GET", `/v1/console/drops/${drop.id}`);
+  assert.deepEqual([body.per_buyer_limit, body.revision], [7, drop.revision + 2]);
+}
+
+async function order(drop, buyer) {
+  const contact = { email: `${buyer}@shop.example`, name: buyer };
+  const made = await api("POST", `/v1/drops/${drop.id}/orders`, { buyer, quantity: 1, contact }, { at: PUBLIC, key: buyer });
+  assert.equal(made.status, 201, JSON.stringify(made.body));
+  return made.body;
+}
+
+async function aRefund(page, drop) {
+  const bought = await order(drop, "ann");
+  await page.goto(`${console_}#/orders`);
+  await page.getByLabel("Code, id, e-mail address or phone number").fill("ann@shop.example");
+  await page.getByRole("button", { name: "Search" }).click();
+  await page.getByRole("link", { name: bought.code, exact: true }).click();
+  await page.getByRole("button", { name: "Record a payment" }).click();
+  await dialog(page).getByLabel("Reference").fill("bank 17");
+  await dialog(page).getByLabel("Reason").fill("seen at the bank");
+  await dialog(page).getByRole("button", { name: "Record the payment" }).click();
+  await page.getByText("bank 17", { exact: true }).waitFor();
+  await page.getByRole("button", { name: "Show the contact" }).click();
+  await page.getByText("ann@shop.example").waitFor();
+  await page.getByRole("button", { name: "Refund", exact: true }).click();
+  await dialog(page).getByLabel("Amount in JPY").fill("900");
+  await dialog(page).getByLabel("Reason").fill("a scratch");
+  await dialog(page).getByRole("button", { name: "Refund" }).dblclick();
+  await page.getByText("¥900 refunded.").waitFor();
+  assert.equal((await api("GET", `/v1/console/orders/${bought.id}`)).body.refunded_amount, 900, "once");
+  await keep(page, "order");
+}
+
+async function anUndo(page, drop) {
+  const orders = [];
+  for (const buyer of ["bob", "eve", "joe"]) orders.push(await order(drop, buyer));
+  await page.goto(`${console_}#/drops/${drop.id}/undo`);
+  await page.getByLabel("How many orders").fill("2");
+  await page.getByRole("button", { name: "Show them" }).click();
+  await page.getByText("2 are cancelled, 0 refunded").waitFor();
+  const undo = page.getByRole("button", { name: "Undo these orders" });
+  await page.getByLabel("Reason").fill("two too many");
+  assert.ok(await undo.isDisabled(), "the name is not typed");
+  await page.getByLabel("Type the drop's name").fill(drop.name);
+  await keep(page, "undo");
+  await undo.click();
+  await page.getByText("Lower the total by the cancelled units").waitFor();
+  const states = await Promise.all(orders.map(async ({ id }) => (await api("GET", `/v1/console/orders/${id}`)).body.state));
+  assert.deepEqual(states, ["awaiting_payment", "cancelled", "cancelled"]);
+}
+
+/// A token that is revoked while a form is open: the operator signs in again, and the step that was begun is done.
+async function aTokenEnds(drop) {
+  const page = await open();
+  await page.goto(`${console_}#/drops/${drop.id}`);
+  await signIn(page, OPERATOR);
+  await page.getByRole("button", { name: "Pause" }).click();
+  await dialog(page).getByLabel("Reason").fill("a token ends");
+  execFileSync(PROGRAM, ["token", "revoke", OPERATOR.split("_")[1], "--data", DATA]);
+  await dialog(page).getByRole("button", { name: "Pause" }).click();
+  await page.getByText("Your token has expired or was revoked.").waitFor();
+  await page.getByLabel("Token").fill(OWNER);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await dialog(page).waitFor({ state: "detached" });
+  await until("the step was done", async () => (await stateOf(drop.id)) === "paused");
+  await page.context().close();
+}
+
+async function aViewer(drop) {
+  const page = await open(390, "dark");
+  await page.goto(console_);
+  await signIn(page, VIEWER);
+  await page.getByRole("link", { name: drop.name }).waitFor();
+  assert.equal(await page.getByRole("button", { name: /^(Pause|Resume|Stock)/ }).count(), 0, "no lever");
+  await page.goto(`${console_}#/orders`);
+  await page.getByText("Viewers do not see orders").waitFor();
+  await page.context().close();
+}
+
+/// Every page at three widths, light and dark: nothing is wider than the screen.
+async function everyPage(drop) {
+  const pages = ["live", "drops", `drops/${drop.id}`, "drops/new", `drops/${drop.id}/change`, "orders", "refunds", "auctions", "webhooks", "audit", "gauges", "settings", "runbooks/FirstcomeRefundsDue"];
+  for (const [width, scheme] of [[390, "light"], [1024, "dark"], [1440, "dark"]]) {
+    const page = await open(width, scheme);
+    await page.goto(console_);
+    await signIn(page, OWNER);
+    for (const name of pages) {
+      await page.goto(`${console_}#/${name}`);
+      await page.locator("main .card:visible").first().waitFor();
+      const [content, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
+      assert.ok(content <= screen, `${name} is ${content} wide on ${screen}`);
+      await keep(page, `${name.replaceAll("/", "-")}-${width}-${scheme}`);
+    }
+    await page.context().close();
+  }
+}
+
+async function byKeyboard(page, drop) {
+  await page.goto(`${console_}#/drops/${drop.id}`);
+  const lever = page.getByRole("button", { name: "Stock" });
+  await lever.focus();
+  await page.keyboard.press("Enter");
+  await until("the dialog has the focus", () => page.evaluate(() => document.activeElement?.id === "act-delta"));
+  for (let presses = 0; presses < 8; presses += 1) await page.keyboard.press("Tab");
+  assert.ok(await page.evaluate(() => document.querySelector("[role=dialog]")?.contains(document.activeElement)), "the focus stays within");
+  await page.keyboard.press("Escape");
+  await dialog(page).waitFor({ state: "detached" });
+  assert.ok(await lever.evaluate((element) => element === document.activeElement), "and goes back");
+}
+
+async function storm() {
+  const page = await open();
+  await theStorm(page);
+  const drop = await aDropIsMadeOnce(page);
+  await aChangeMeetsAnother(page, drop);
+  await aRefund(page, drop);
+  await anUndo(page, drop);
+  await byKeyboard(page, drop);
+  await aTokenEnds(drop);
+  await aViewer(drop);
+  await everyPage(drop);
+}
+
+async function away() {
+  const page = await open();
+  await page.goto(console_);
+  await signIn(page, OWNER);
+  await page.getByText(/event/).first().waitFor();
+  writeFileSync(GONE, "");
+  await page.getByText("No figures").waitFor();
+  await keep(page, "away");
+  await until("the server is back", () => existsSync(BACK));
+  await page.getByText("No figures").waitFor({ state: "hidden" });
+}
+
+await (process.argv[2] === "away" ? away() : storm());
+await browser.close();
+assert.deepEqual(complaints, [], "the browser complains");
+console.log(`the console: ${process.argv[2]} is as it should be`);
