@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn every_parameter_of_a_path_is_described_and_every_link_has_one_to_fill() {
-        for route in ROUTES {
+        for route in ROUTES.iter().filter(|route| !route.is_page) {
             assert_eq!(path_parameter(route).is_some(), route.path.contains('{'), "{}", route.path);
             for operation in route.links {
                 let to = ROUTES.iter().find(|to| to.operation == *operation).unwrap_or_else(|| panic!("{operation}"));

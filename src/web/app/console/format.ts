@@ -48,7 +48,9 @@ export function typedMoney(amount: number, currency: string): string {
 export function at(iso: string | undefined): string {
   if (!iso) return NOTHING;
   const isToday = new Date(iso).toDateString() === new Date(serverNow()).toDateString();
-  return isToday ? clock.format(new Date(iso)) : instant(iso, { year: undefined, timeZoneName: undefined });
+  if (isToday) return clock.format(new Date(iso));
+  const isThisYear = new Date(iso).getFullYear() === new Date(serverNow()).getFullYear();
+  return instant(iso, { timeZoneName: undefined, ...(isThisYear ? { year: undefined } : {}) });
 }
 
 export function utc(iso: string | undefined): string {

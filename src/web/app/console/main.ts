@@ -4,7 +4,7 @@ import { serverNow } from "../shared/api";
 import { count } from "../shared/words";
 import { act, close, confirm, dialog, said } from "./dialog";
 import { dropForm, dropPage, dropsPage, stockOf, undoPage } from "./drops";
-import { at, distance, figure, price, spoken, utc } from "./format";
+import { at, bytes, distance, figure, price, spoken, utc } from "./format";
 import * as levers from "./levers";
 import { livePage } from "./live";
 import { orderPage, ordersPage } from "./orders";
@@ -153,7 +153,13 @@ function app() {
       return distance(iso, this.now);
     },
     percent: (part: number, whole: number): string => `${whole > 0 ? Math.round((part / whole) * 100) : 0} %`,
-    noted(value: number, gauge: { threshold: number }): string {
+    /** `FirstcomeQueueFull` in words. */
+    alertWords(name: string): string {
+      const words = name.replace("Firstcome", "").replace(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
+      return words.charAt(0).toUpperCase() + words.slice(1);
+    },
+    noted(value: number, gauge: { threshold: number; condition: string }): string {
+      if (gauge.condition.includes("_bytes ")) return value > 1e300 ? "not measured yet" : bytes(value);
       return gauge.threshold > 0 && gauge.threshold < 1 ? `${Math.round(value * 100)} %` : figure(value);
     },
     who: () => session.me ?? { name: "", role: "", needs_token: false },

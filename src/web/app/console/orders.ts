@@ -51,7 +51,7 @@ export function ordersPage(only: string) {
       this.what = `Orders with the ${kind === "email" ? "e-mail address" : kind === "phone" ? "phone number" : kind} ${value}`;
     },
     async list(this: { dropId: string; state: string; orders: Order[]; after: number; hasMore: boolean; what: string; isLoaded: boolean; isBusy: boolean; isDue: boolean; problem: Words | null }, more = false) {
-      const query = new URLSearchParams({ limit: "50" });
+      const query = new URLSearchParams({ limit: "25" });
       if (this.isDue) query.set("refund_due", "true");
       if (this.dropId.trim()) query.set("drop_id", this.dropId.trim());
       if (this.state) query.set("state", this.state);
