@@ -173,6 +173,7 @@ fn stream(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>, Problem> {
     let console_slot = ConsoleSlot::take(worker).ok_or_else(busy)?;
     let (sender, body) = pieces();
     let (worker, caller) = (Rc::clone(worker), call.caller.clone());
+    let mut stopping = worker.server.stopping.clone();
     // The token of a console that is open for hours may be revoked meanwhile.
     let still_in = move || {
         worker.writer.may_serve()
@@ -198,6 +199,7 @@ fn stream(worker: &Rc<Worker>, call: &Call) -> Result<Response<Body>, Problem> {
                     frame = Some(frames.borrow_and_update().1.clone());
                 }
                 () = tokio::time::sleep(HEARTBEAT_EVERY) => {}
+                _ = stopping.changed() => return,
                 () = sender.closed() => return,
             }
             if !still_in() {

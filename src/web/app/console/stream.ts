@@ -101,7 +101,9 @@ const pause = (ms: number) => new Promise((go) => setTimeout(go, ms));
 /** Follows the server for as long as the page is open. */
 export async function follow(): Promise<void> {
   setInterval(() => {
-    if (stream.isLive && Date.now() - heardAt > SILENT_MS) stream.isLive = false;
+    if (!stream.isLive || Date.now() - heardAt <= SILENT_MS) return;
+    stream.isLive = false;
+    stream.trouble = "The server has been silent for some seconds.";
   }, 1000);
   let wait = 500;
   for (;;) {
