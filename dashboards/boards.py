@@ -319,6 +319,12 @@ PAYMENTS = Board("payments", "Payments and outbox", "Payments, refunds, and deli
         Panel("Sessions", "Payment sessions per second by their result.", "ops",
               [("sum by (result) (rate(firstcome_payment_sessions_total{@}[]))", "{{result}}")],
               runbooks=["FirstcomeSessionsFailing"]),
+        Panel("Refunds at providers", "Refunds that the server makes at providers, per second by their result.", "ops",
+              [("sum by (provider, result) (rate(firstcome_provider_refunds_total{@}[]))", "{{provider}} {{result}}")]),
+        Panel("Refunds waiting and given up", "Payments whose refund is under way, and those left to an operator.", "short",
+              [("sum by (provider) (firstcome_provider_refunds_waiting{@})", "{{provider}} waiting"),
+               ("sum by (provider) (firstcome_provider_refunds_given_up{@})", "{{provider}} given up")],
+              runbooks=["FirstcomeRefundsGivenUp"]),
         Panel("Payments and refunds", "Accepted payment and refund commands per second.", "ops",
               [('sum by (command) (rate(firstcome_outcomes_total{@,outcome="accepted",command=~"record_payment|'
                 'hear_provider|refund_order|settle_refund"}[]))', "{{command}}")], width=12),

@@ -54,6 +54,7 @@ UsedChallengePasses    challenges of_two_orders_with_one_solution_at_once_exactl
 FailsOpen              challenges while_the_service_does_not_answer_orders_are_refused_and_the_sale_goes_on
 ScoreNeverDecays       risk a_suspicion_ends_when_its_signals_have_decayed
 MailIdPerAttempt       mail a_mail_whose_outcome_is_unknown_is_sent_again_with_the_same_message_id
+RefundKeyPerAttempt    provider_refunds a_refund_whose_answers_are_lost_late_or_errors_is_made_once
 BackupForgetsWritten   live_copy    a_copy_beside_a_writer_that_checkpoints_all_the_time_is_one_of_its_states
 ReturnsNotCounted      explain      each_reason_of_a_refused_order_is_decided_again_on_the_state_it_saw
 CampusByAddress        risk a_campus_behind_one_address_with_its_own_user_agents_raises_nothing_and_a_farm_with_one_does

@@ -108,6 +108,8 @@ pub enum Bug {
     MailIdPerAttempt,
     /// `explain` counts a drop again without the units that came back.
     ReturnsNotCounted,
+    /// Each attempt of a refund has an idempotency key of its own.
+    RefundKeyPerAttempt,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.
@@ -151,6 +153,10 @@ pub enum PausePoint {
     BeforeDelivery,
     /// The relay, when a delivery has its response and before the result is recorded.
     AfterDelivery,
+    /// The refund thread, before it requests a refund.
+    BeforeRefund,
+    /// The refund thread, when the provider has made a refund and before it is settled.
+    AfterRefund,
 }
 
 #[cfg(not(feature = "failpoints"))]

@@ -5,12 +5,14 @@
 //! configured secrets has no route (404); there is no unauthenticated development mode.
 //!
 //! `sessions` creates the provider's session for each order that awaits payment, on a thread of its own: a provider that
-//! fails or hangs never slows a sale.
+//! fails or hangs never slows a sale. `refunds` makes the refunds that are due at the provider, on another one.
 
 pub mod accepted_amounts;
 mod json_fields;
 mod payos;
+mod provider_api;
 pub mod provider_event;
+pub mod refunds;
 mod secrets;
 pub mod sessions;
 mod standard;

@@ -16,6 +16,7 @@ pub mod metrics_sample;
 pub mod outbox;
 pub mod page_cache;
 pub mod payments;
+pub mod refunds;
 pub mod report;
 pub mod response_cache;
 pub mod rows;

@@ -181,7 +181,7 @@ fn alertmanager_names_alerts_and_severities_that_there_are_and_silences_none_abo
     for name in named {
         assert!(alerts.contains_key(name), "no such alert: {name}");
     }
-    for name in ["FirstcomeOversold", "FirstcomeUndersold", "FirstcomeCountersDisagree", "FirstcomeRefundsDue"] {
+    for name in ["FirstcomeOversold", "FirstcomeUndersold", "FirstcomeCountersDisagree", "FirstcomeRefunds"] {
         assert!(!settings.contains(name), "{name} is never inhibited");
     }
     let severities: BTreeSet<_> =

@@ -25,6 +25,7 @@ QUIET = {
     "firstcome_oversold_units": "never: promise 2; tests/routes.rs corrupts a counter to see it",
     "firstcome_undersold_units": "never: promise 2",
     "firstcome_mismatched_drops": "never: promise 2; tests/routes.rs",
+    "firstcome_provider_refunds_": "the sale's refunds are made by hand; tests/provider_refunds.rs",
     "firstcome_read_only": "the disk is not full; scripts/full-disk.sh",
     "firstcome_clock_offset_seconds": "the clock is right",
     "firstcome_idempotency_keys_evicted": "takes more orders than engine.idempotency_keys_max",

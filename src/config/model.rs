@@ -295,6 +295,8 @@ pub struct PaymentSettings {
     pub payos_api_key_file: Option<PathBuf>,
     pub payos_url: String,
     pub payos_checkout_url: String,
+    /// Refunds that are due are made at the provider.
+    pub automatic_refunds: bool,
     pub sessions_in_flight_max: usize,
     pub session_timeout: Duration,
 }

@@ -15,7 +15,7 @@ pub(super) fn session_provider(text: &str) -> Result<Option<Provider>, String> {
     }
 }
 
-pub(super) fn relations(config: &Config) -> [Relation; 4] {
+pub(super) fn relations(config: &Config) -> [Relation; 5] {
     let payments = &config.payments;
     let is = |provider| payments.provider == Some(provider);
     [
@@ -46,6 +46,13 @@ pub(super) fn relations(config: &Config) -> [Relation; 4] {
             ["payments.provider", "payments.sandbox"],
             !is(Provider::Sandbox) || payments.sandbox,
             "payments.provider = sandbox requires payments.sandbox = true, so that play money is never accepted by accident".into(),
+        ),
+        (
+            ["payments.refunds", "payments.stripe_api_key_file"],
+            !payments.automatic_refunds
+                || (payments.stripe_api_key_file.is_some() && !payments.stripe_secret_files.is_empty()),
+            "payments.refunds = automatic requires payments.stripe_api_key_file, which makes refunds, and payments.stripe_secret_files to verify events about them"
+                .into(),
         ),
     ]
 }
@@ -82,6 +89,14 @@ mod tests {
         assert!(load(&[("payments.provider", "sandbox"), ("payments.sandbox", "true")]).is_ok());
         assert!(told(&[("payments.provider", "paypal")]).contains("stripe, payos, standard-webhooks or sandbox"));
         assert!(told(&[("payments.provider", "standard-webhooks")]).contains("payments.link_template"));
+        let automatic = ("payments.refunds", "automatic");
+        let key = ("payments.stripe_api_key_file", "k");
+        assert!(told(&[automatic]).contains("payments.refunds = automatic requires payments.stripe_api_key_file"));
+        assert!(told(&[automatic, key]).contains("payments.stripe_secret_files"));
+        assert!(
+            load(&[automatic, key, ("payments.stripe_secret_files", "s")]).expect("valid").payments.automatic_refunds
+        );
+        assert!(told(&[("payments.refunds", "yes")]).contains("manual"));
         let many = [("payments.stripe_secret_files", "a,b,c,d,e")];
         assert!(told(&many).contains("at most 4"));
     }

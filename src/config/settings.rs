@@ -210,6 +210,13 @@ const CORE: &[Setting] = &[
         |c, t| c.payments.payos_checkout_url = api_url(t)?
     ),
     setting!(
+        "payments.refunds",
+        "manual",
+        "manual, automatic",
+        "who makes refunds that are due: an operator at the provider, or this server at Stripe, with `payments.stripe_api_key_file`",
+        |c, t| c.payments.automatic_refunds = one_of(t, "automatic", "manual")?
+    ),
+    setting!(
         "payments.sessions_in_flight_max",
         "16",
         "requests",

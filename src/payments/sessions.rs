@@ -314,6 +314,6 @@ impl SessionThread {
 }
 
 /// Reads the API key of a file; the setting is required.
-fn api_key(file: Option<&PathBuf>, setting: &str) -> Result<ApiKey, ConfigError> {
+pub(super) fn api_key(file: Option<&PathBuf>, setting: &str) -> Result<ApiKey, ConfigError> {
     file.map_or_else(|| Err(ConfigError(format!("{setting} must be set"))), |path| ApiKey::read(setting, path))
 }

@@ -23,6 +23,7 @@ use crate::exit::Exit;
 use crate::http::console::prometheus::PrometheusClient;
 use crate::outbox::{OutboxSetup, Relay};
 use crate::payments::WebhookVerifiers;
+use crate::payments::refunds::{RefundDependencies, RefundService, RefundThread};
 use crate::payments::sessions::{self, SessionService};
 use crate::read::{Reader, outbox as outbox_rows};
 use crate::store::advice;
@@ -71,6 +72,7 @@ pub struct RunningServer {
     thread: JoinHandle<WriterExit>,
     recorder: Option<JoinHandle<()>>,
     sessions: Vec<sessions::SessionThread>,
+    refunds: Vec<RefundThread>,
     relay: Relay,
     access_log: Option<AccessLogThread>,
     node: Option<NodeThread>,
@@ -104,7 +106,7 @@ pub fn start_viewed(
         .and_then(|()| ownership::check_readable(&config.data.join(file::TOKENS_FILE)))
         .and_then(|()| beside::check(&config.data))
         .map_err(|error| Exit::new(error.exit_code(), error.to_string()))?;
-    let OpenedFiles { admission, tls, verifiers, sessions, outbox, prometheus } =
+    let OpenedFiles { admission, tls, verifiers, sessions, refunds, outbox, prometheus } =
         open_configured_files(&config, &telemetry, wall)?;
     if beside::had_tokens(&config.data) || file::had_tokens(&config.data) {
         admission.operators.require_token();
@@ -220,6 +222,13 @@ pub fn start_viewed(
     let backup =
         backup.start().map_err(|error| Exit::system(format!("the thread of backups could not start: {error}")))?;
     let (reader, writer, telemetry) = (session_reader, handle.clone(), session_telemetry);
+    let parts =
+        RefundDependencies { reader: reader.clone(), writer: writer.clone(), telemetry: Arc::clone(&telemetry) };
+    let refunds = refunds
+        .into_iter()
+        .map(|refunds| refunds.start(parts.clone()))
+        .collect::<Result<_, _>>()
+        .map_err(|error| Exit::system(format!("the thread of refunds could not start: {error}")))?;
     let parts = sessions::SessionDependencies { reader, writer, public_url, telemetry, series, refused };
     let sessions = sessions
         .into_iter()
@@ -234,6 +243,7 @@ pub fn start_viewed(
         thread,
         recorder,
         sessions,
+        refunds,
         relay,
         access_log: access_thread,
         node: node_thread,
@@ -247,6 +257,7 @@ struct OpenedFiles {
     tls: Tls,
     verifiers: WebhookVerifiers,
     sessions: Vec<SessionService>,
+    refunds: Vec<RefundService>,
     outbox: OutboxSetup,
     prometheus: Option<PrometheusClient>,
 }
@@ -272,15 +283,20 @@ fn open_configured_files(config: &Config, telemetry: &Telemetry, wall: UnixMilli
     let admission = Admission::open(config, telemetry, wall);
     let tls = Tls::open(config, telemetry);
     let (verifiers, sessions) = (WebhookVerifiers::open(config), SessionService::open(config));
+    let refunds = RefundService::open(config);
     let cluster = config.cluster.as_ref().map(ClusterConfig::mistakes_of_files).filter(|found| !found.is_empty());
     let prometheus = PrometheusClient::open(&config.prometheus_url).map_err(|mistake| vec![mistake]);
-    match (admission, tls, verifiers, sessions, OutboxSetup::open(config), prometheus) {
-        (Ok(admission), Ok(tls), Ok(verifiers), Ok(sessions), Ok(outbox), Ok(prometheus)) if cluster.is_none() => {
-            Ok(OpenedFiles { admission, tls, verifiers, sessions, outbox, prometheus })
+    match (admission, tls, verifiers, sessions, refunds, OutboxSetup::open(config), prometheus) {
+        (Ok(admission), Ok(tls), Ok(verifiers), Ok(sessions), Ok(refunds), Ok(outbox), Ok(prometheus))
+            if cluster.is_none() =>
+        {
+            Ok(OpenedFiles { admission, tls, verifiers, sessions, refunds, outbox, prometheus })
         }
-        (admission, tls, verifiers, sessions, outbox, prometheus) => {
+        (admission, tls, verifiers, sessions, refunds, outbox, prometheus) => {
+            let (sessions, refunds) = (sessions.err(), refunds.err());
             let (outbox, prometheus) = (outbox.err(), prometheus.err());
-            let mistakes = [admission.err(), tls.err(), verifiers.err(), sessions.err(), outbox, prometheus, cluster];
+            let mistakes =
+                [admission.err(), tls.err(), verifiers.err(), sessions, refunds, outbox, prometheus, cluster];
             let mut lines: Vec<String> =
                 mistakes.into_iter().flatten().flatten().map(|mistake| mistake.to_string()).collect();
             // A checksum key of PayOS is read for its webhooks and for its sessions: one line is enough.
@@ -446,6 +462,9 @@ impl RunningServer {
         }
         for sessions in self.sessions {
             sessions.stop();
+        }
+        for refunds in self.refunds {
+            refunds.stop();
         }
         self.relay.stop();
         self.writer.stop();

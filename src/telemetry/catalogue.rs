@@ -120,6 +120,9 @@ catalogue! {
     PROVIDER_EVENTS = MetricKind::Counter, "firstcome_provider_events_total", "Webhooks of payment providers by provider and result: applied, ignored, duplicate, unauthorized (bad signature), stale, unfit (signed, but malformed), unused (type without meaning here, or no order), failed (not recorded; the provider sends it again).";
     SESSIONS = MetricKind::Counter, "firstcome_payment_sessions_total", "Payment sessions by result: made, failed (will be retried), refused (by the provider, final).";
     SESSIONS_WAITING = MetricKind::Gauge, "firstcome_payment_sessions_waiting", "Orders whose payment session is requested or will be retried.";
+    PROVIDER_REFUNDS = MetricKind::Counter, "firstcome_provider_refunds_total", "Refunds that the server makes at payment providers by provider and result: made, found (existed there and is settled now), pending (the provider has not finished it), failed (will be retried), given_up (left to the operator).";
+    PROVIDER_REFUNDS_WAITING = MetricKind::Gauge, "firstcome_provider_refunds_waiting", "Payments whose refund is requested, pending at the provider or will be retried, by provider.";
+    PROVIDER_REFUNDS_GIVEN_UP = MetricKind::Gauge, "firstcome_provider_refunds_given_up", "Payments whose automatic refund is left to the operator, by provider.";
     OUTBOX_DELIVERIES = MetricKind::Counter, "firstcome_outbox_deliveries_total", "Delivery attempts by result: delivered, failed; dead counts deliveries given up, in addition to failed.";
     OUTBOX_ATTEMPT = MetricKind::Histogram(&SECONDS), "firstcome_outbox_attempt_seconds", "Time of a delivery attempt, from the request to the end of the response.";
     OUTBOX_AGE = MetricKind::Gauge, "firstcome_outbox_age_seconds", "Age of the oldest event not yet delivered to an enabled endpoint, excluding dead letters.";
@@ -136,7 +139,7 @@ catalogue! {
     BACKUP_SECONDS = MetricKind::Gauge, "firstcome_backup_duration_seconds", "Time of the last backup, from its beginning to its end.";
     BACKUP_BYTES = MetricKind::Gauge, "firstcome_backup_bytes", "Size of the newest backup, packed if it is.";
     BACKUPS = MetricKind::Counter, "firstcome_backups_total", "Backups by result: made (verified, and in their place), failed (nothing of them is left).";
-    THREAD_PANICS = MetricKind::Counter, "firstcome_thread_panics_total", "Panics of background threads by thread. The outbox, the payment sessions, the auditor, queries and the export of traces begin again; a capture ends; a worker ends the process.";
+    THREAD_PANICS = MetricKind::Counter, "firstcome_thread_panics_total", "Panics of background threads by thread. The outbox, the payment sessions, the refunds, the auditor, queries and the export of traces begin again; a capture ends; a worker ends the process.";
     ROUTE_REQUESTS = MetricKind::Counter, "firstcome_route_requests_total", "Requests that a router passed on by shard and result: answered, unavailable (no node took it), unknown (a node may have taken it and did not answer), busy (too many of the shard in flight).";
     ROUTE_ERRORS = MetricKind::Counter, "firstcome_route_errors_total", "Attempts of a router at a node that failed, by shard: not_sent (no connection), unanswered (sent, and no answer).";
     ROUTE_LEADER_CHANGES = MetricKind::Counter, "firstcome_route_leader_changes_total", "Changes of a shard's leader that a router saw, the first one included.";

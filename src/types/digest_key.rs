@@ -82,6 +82,13 @@ impl DigestKey {
         self.digest(b'i', &[&provider.0, event_id.as_bytes()])
     }
 
+    /// Returns the digest that names a refund at its provider: the so-manieth one that this file requests of a payment.
+    #[must_use]
+    pub fn refund(&self, provider: Provider, payment: &str, ordinal: u64) -> Digest {
+        let provider = self.digest(b'w', &[provider.as_str().as_bytes()]);
+        self.digest(b'f', &[&provider.0, &ordinal.to_be_bytes(), payment.as_bytes()])
+    }
+
     /// Returns the key that signs challenges. Nodes of a cluster have the same file, so they know each other's challenges.
     #[must_use]
     pub fn challenge_key(&self) -> hmac::Key {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::SessionError;
-use super::session_loop::backoff;
+use crate::payments::provider_api::backoff;
 use crate::types::Seq;
 
 /// Attempts per session: with the longest pause they take longer than any session lives.

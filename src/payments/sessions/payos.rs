@@ -4,10 +4,10 @@ use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use super::api::{ApiResponse, ProviderApi};
 use super::{ApiKey, Keys, ProviderSession, SessionError, SessionRequest, api_key};
 use crate::config::{ConfigError, PaymentSettings};
 use crate::payments::payos::{is_signed, sign_request};
+use crate::payments::provider_api::{ApiResponse, ProviderApi};
 use crate::types::instant::parse_instant;
 
 const CLIENT_ID: HeaderName = HeaderName::from_static("x-client-id");

@@ -17,13 +17,14 @@ use super::{
 };
 use crate::engine::{Command, Outcome, PaymentCommand};
 use crate::failpoints;
+use crate::payments::provider_api::backoff;
 use crate::read::rows::OrderRow;
 use crate::read::{Reader, rows, sessions};
 use crate::store::PrivateData;
 use crate::telemetry::catalogue as metric;
 use crate::types::order_id::code_of;
 use crate::types::shard::NumberSeries;
-use crate::types::{Amount, OrderState, Seq, random};
+use crate::types::{Amount, OrderState, Seq};
 use crate::writer::{Class, ClockReading, Submission, WriterHandle, WriterReply};
 
 /// Pause between two searches for new orders.
@@ -36,8 +37,6 @@ const FAILURES_IN_A_ROW: u32 = 5;
 const SESSION_LIFE_MS_MAX: i64 = 25 * 60 * 60 * 1000;
 /// The longest time for which a session outlives its order at a provider. What is over is not asked for.
 const UNSURE_MS_MAX: i64 = 45 * 60 * 1000;
-const BACKOFF_MIN: Duration = Duration::from_secs(1);
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// The state of the session thread.
 pub(super) struct SessionLoop {
@@ -403,15 +402,6 @@ impl SessionLoop {
         let wait = backoff(attempts).max(retry_after.unwrap_or_default());
         self.waiting.insert(order, (attempts.saturating_add(1), Instant::now() + wait));
     }
-}
-
-/// Returns a wait that doubles with each attempt, with up to half as much random jitter, so that orders that failed
-/// together are not repeated together.
-pub(super) fn backoff(attempts: u32) -> Duration {
-    let wait = BACKOFF_MIN.saturating_mul(1 << attempts.min(6)).min(BACKOFF_MAX);
-    let mut spread = [0u8; 1];
-    random::fill(&mut spread);
-    wait.saturating_add(wait.saturating_mul(u32::from(spread[0])) / 512)
 }
 
 /// Requests a session, and has the writer record it.

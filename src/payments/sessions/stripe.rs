@@ -5,10 +5,10 @@ use hyper::Method;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde_json::Value;
 
-use super::api::{ApiResponse, ProviderApi};
 use super::{ApiKey, ProviderSession, SessionError, SessionRequest, api_key};
 use crate::config::{ConfigError, PaymentSettings};
 use crate::payments::accepted_amounts::to_stripe;
+use crate::payments::provider_api::{ApiResponse, ProviderApi};
 use crate::types::{Amount, UnixMillis, hex};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
