@@ -106,6 +106,8 @@ pub enum Bug {
     CampusByAddress,
     /// Each attempt of a mail has a Message-ID of its own.
     MailIdPerAttempt,
+    /// The winner of an auction gets the mail of those who lost, too.
+    WinnerLosesToo,
     /// `explain` counts a drop again without the units that came back.
     ReturnsNotCounted,
     /// Each attempt of a refund has an idempotency key of its own.

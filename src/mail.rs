@@ -17,7 +17,7 @@ mod templates;
 pub use address::mail_address;
 pub use client::{MailResult, SmtpClient, SmtpOptions};
 pub use compose::{Envelope, MessageParts, compose};
-pub use details::{MailDetails, example_details};
+pub use details::{AuctionDetails, MailDetails, MailSubject, OrderDetails, example_details};
 pub use kind::{EVENT_TYPES, MailKind};
 pub use mailer::Mailer;
 pub use rate::RateLimit;

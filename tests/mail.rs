@@ -424,7 +424,9 @@ fn a_preview_shows_the_mail_in_its_language_and_writes_its_html() {
     assert!(std::fs::read_to_string(&html).expect("written").contains("Thanh toán ngay"));
     let (code, told, _) = firstcome(&["mail", "preview", "paid"]);
     assert!(code == 0 && told.starts_with("Subject: Paid: "), "{told}");
-    assert_eq!(firstcome(&["mail", "preview", "outbid"]).0, 64);
+    let (code, told, _) = firstcome(&["mail", "preview", "outbid"]);
+    assert!(code == 0 && told.contains("bid at least 2,680.00 EUR"), "{told}");
+    assert_eq!(firstcome(&["mail", "preview", "overbid"]).0, 64);
     let (code, _, told) = firstcome(&["mail", "preview", "paid", "--lang", "fr"]);
     assert!(code == 64 && told.contains("no templates for fr"), "{told}");
     std::fs::create_dir(scratch.path().join("en")).expect("made");

@@ -15,7 +15,7 @@ const EXAMPLES: &str = "Examples:
   firstcome mail preview reserved                                     the built-in mail in English
   firstcome mail preview paid --lang vi --html paid.html              in Vietnamese, its HTML for a browser
   firstcome mail preview won --config firstcome.toml                  with the settings' templates, language and time zone
-  firstcome mail preview won --templates mails --lang de              with the templates of a directory";
+  firstcome mail preview outbid --templates mails --lang de           with the templates of a directory";
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -26,7 +26,7 @@ pub struct MailArgs {
 
 #[derive(Subcommand, Debug)]
 enum MailCommand {
-    /// Print a mail about an example order, and check all templates
+    /// Print a mail about an example order or auction, and check all templates
     Preview(PreviewArgs),
 }
 

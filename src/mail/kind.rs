@@ -5,8 +5,12 @@
 pub enum MailKind {
     /// Units are held for the buyer, who gave a contact; with the link to the payment.
     Reserved,
-    /// The same for the winner of an auction.
+    /// An order is held for the winner of an auction, or for the next bidder; with the link to the payment.
     Won,
+    /// Another buyer's bid took the lead; with what it takes to lead again.
+    Outbid,
+    /// The auction is over, and this bidder is not awarded.
+    Lost,
     Paid,
     Expired,
     Cancelled,
@@ -15,7 +19,7 @@ pub enum MailKind {
 }
 
 /// The types of webhooks whose events become mails.
-pub const EVENT_TYPES: [&str; 9] = [
+pub const EVENT_TYPES: [&str; 12] = [
     "order.checked_out",
     "order.paid",
     "order.expired",
@@ -25,12 +29,17 @@ pub const EVENT_TYPES: [&str; 9] = [
     "refund.requested",
     "refund.settled",
     "refund.reported",
+    "auction.ended",
+    "auction.cancelled",
+    "auction.awarded",
 ];
 
 impl MailKind {
-    pub const ALL: [MailKind; 7] = [
+    pub const ALL: [MailKind; 9] = [
         MailKind::Reserved,
         MailKind::Won,
+        MailKind::Outbid,
+        MailKind::Lost,
         MailKind::Paid,
         MailKind::Expired,
         MailKind::Cancelled,
@@ -43,6 +52,8 @@ impl MailKind {
         match self {
             MailKind::Reserved => "reserved",
             MailKind::Won => "won",
+            MailKind::Outbid => "outbid",
+            MailKind::Lost => "lost",
             MailKind::Paid => "paid",
             MailKind::Expired => "expired",
             MailKind::Cancelled => "cancelled",
@@ -56,12 +67,15 @@ impl MailKind {
         MailKind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Returns the mail that tells of an audit event of this kind.
+    /// Returns the mail that tells of an audit event of this kind. `is_awarded` is true for an order that an auction awarded.
     #[must_use]
-    pub fn of_event(kind: &str, of_auction: bool) -> Option<MailKind> {
+    pub fn of_event(kind: &str, is_awarded: bool) -> Option<MailKind> {
         Some(match kind {
-            "order_checked_out" if of_auction => MailKind::Won,
             "order_checked_out" => MailKind::Reserved,
+            "auction_awarded" => MailKind::Won,
+            "contact_corrected" if is_awarded => MailKind::Won,
+            "bid_placed" => MailKind::Outbid,
+            "auction_ended" | "auction_cancelled" => MailKind::Lost,
             "order_paid" | "order_retaken" => MailKind::Paid,
             "order_expired" => MailKind::Expired,
             "order_cancelled" => MailKind::Cancelled,
@@ -76,10 +90,20 @@ impl MailKind {
     pub const fn asks_for_payment(self) -> bool {
         match self {
             MailKind::Reserved | MailKind::Won => true,
-            MailKind::Paid | MailKind::Expired | MailKind::Cancelled | MailKind::RefundDue | MailKind::Refunded => {
-                false
-            }
+            MailKind::Outbid
+            | MailKind::Lost
+            | MailKind::Paid
+            | MailKind::Expired
+            | MailKind::Cancelled
+            | MailKind::RefundDue
+            | MailKind::Refunded => false,
         }
+    }
+
+    /// Returns whether the mail is about an auction and no order.
+    #[must_use]
+    pub const fn is_about_auction(self) -> bool {
+        matches!(self, MailKind::Outbid | MailKind::Lost)
     }
 }
 
@@ -96,6 +120,8 @@ mod tests {
                 assert_eq!(mailed, EVENT_TYPES.contains(&event.name), "{kind}");
             }
         }
+        let more = ["bid_placed", "contact_corrected"];
+        assert!(more.iter().all(|kind| MailKind::of_event(kind, true).is_some()));
         assert!(EVENT_TYPES.iter().all(|name| CATALOGUE.iter().any(|event| event.name == *name)));
     }
 }

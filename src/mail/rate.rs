@@ -28,6 +28,11 @@ impl RateLimit {
         self.next = earliest + self.interval;
         true
     }
+
+    /// Gives a share back that was taken for a mail which was not sent.
+    pub fn give_back(&mut self) {
+        self.next = self.next.checked_sub(self.interval).unwrap_or(self.next);
+    }
 }
 
 #[cfg(test)]

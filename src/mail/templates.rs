@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 use minijinja::{Environment, Error, UndefinedBehavior, Value};
 
-use super::details::{MailDetails, example_details};
+use super::details::{MailDetails, MailSubject, examples};
 use super::formats;
 use super::kind::MailKind;
 use crate::config::ConfigError;
@@ -31,8 +31,8 @@ macro_rules! embedded {
 }
 
 static EMBEDDED: &[(&str, &str)] = embedded! {
-    "en": "reserved" "won" "paid" "expired" "cancelled" "refund-due" "refunded";
-    "vi": "reserved" "won" "paid" "expired" "cancelled" "refund-due" "refunded";
+    "en": "reserved" "won" "outbid" "lost" "paid" "expired" "cancelled" "refund-due" "refunded";
+    "vi": "reserved" "won" "outbid" "lost" "paid" "expired" "cancelled" "refund-due" "refunded";
 };
 
 /// A mail in words.
@@ -125,12 +125,10 @@ impl Templates {
         self.environment.get_template(name)?.render(values.clone())
     }
 
-    /// Renders a mail with two examples: one with everything, one with nothing that may be missing.
+    /// Renders a mail with its examples.
     fn check(&self, kind: MailKind, language: &str) -> Vec<Error> {
-        let whole = example_details(kind);
-        let bare = MailDetails { name: None, amount: None, ..whole.clone() };
         let mut errors = Vec::new();
-        for details in [whole, bare] {
+        for details in examples(kind) {
             let values = self.values(&details, language);
             let text = text_name(language, kind);
             // A template that could not be parsed is no mistake twice.
@@ -149,21 +147,31 @@ impl Templates {
     fn values(&self, details: &MailDetails, language: &str) -> Value {
         let money = |(amount, currency)| formats::amount(amount, currency, language);
         let instant = |at| formats::instant(at, &self.zone, language);
-        let values: [(&str, Value); 12] = [
-            ("code", details.code.as_str().into()),
+        let mut values: BTreeMap<&str, Value> = BTreeMap::from([
             ("product", one_line(&details.product).into()),
             ("sku", one_line(&details.sku).into()),
-            ("quantity", details.quantity.into()),
-            ("total", money(details.total).into()),
-            ("amount", details.amount.map(money).unwrap_or_default().into()),
-            ("pay_url", details.pay_url.as_str().into()),
-            ("pay_until", instant(details.pay_until).into()),
             ("time", instant(details.at).into()),
             ("name", one_line(details.name.as_deref().unwrap_or("")).into()),
             ("shop", one_line(&details.shop).into()),
             ("language", language.into()),
-        ];
-        Value::from(values.into_iter().collect::<BTreeMap<&str, Value>>())
+        ]);
+        match &details.about {
+            MailSubject::Order(order) => values.extend([
+                ("code", Value::from(order.code.as_str())),
+                ("quantity", order.quantity.into()),
+                ("total", money(order.total).into()),
+                ("amount", order.amount.map(money).unwrap_or_default().into()),
+                ("pay_url", order.pay_url.as_str().into()),
+                ("pay_until", instant(order.pay_until).into()),
+            ]),
+            MailSubject::Auction(auction) => values.extend([
+                ("price", Value::from(money(auction.price))),
+                ("minimum", money(auction.minimum).into()),
+                ("ends", instant(auction.ends_at).into()),
+                ("ending", auction.ending().into()),
+            ]),
+        }
+        Value::from(values)
     }
 }
 

@@ -67,6 +67,8 @@ pub enum AttemptResult {
         /// The wait that the endpoint asked for.
         retry_after: Option<Duration>,
     },
+    /// One of the event's recipients has a result, and the next is due. Mails only.
+    Partly,
     /// This one is to be tried later; the endpoint works. Mails only.
     Deferred(AttemptError),
     /// This one will never be taken: it is given up at once. The endpoint works. Mails only.
@@ -76,7 +78,7 @@ pub enum AttemptResult {
 impl AttemptResult {
     #[must_use]
     pub const fn is_delivered(self) -> bool {
-        matches!(self, AttemptResult::Delivered)
+        matches!(self, AttemptResult::Delivered | AttemptResult::Partly)
     }
 }
 
@@ -88,6 +90,8 @@ struct PendingDelivery {
     next_at: UnixMillis,
     in_flight: bool,
     has_row: bool,
+    /// The event has further recipients. Deliveries to one recipient come first.
+    partly: bool,
 }
 
 /// The changes to store: the new position, and the state of single deliveries.
@@ -152,7 +156,8 @@ impl DeliveryQueue {
 
     fn add(&mut self, event: QueuedEvent, attempts: u8, next_at: UnixMillis, has_row: bool) {
         let QueuedEvent { seq, order, at } = event;
-        self.pending.insert(seq, PendingDelivery { order, at, attempts, next_at, in_flight: false, has_row });
+        self.pending
+            .insert(seq, PendingDelivery { order, at, attempts, next_at, in_flight: false, has_row, partly: false });
         self.by_order.entry(order).or_default().insert(seq);
         self.rows = self.rows.saturating_add(usize::from(has_row));
     }
@@ -197,7 +202,8 @@ impl DeliveryQueue {
             let first = self.by_order.get(&pending.order).and_then(BTreeSet::first);
             !pending.in_flight && pending.next_at <= now && first == Some(seq)
         };
-        self.pending.range(..=self.scanned_to).find(|(seq, pending)| may(seq, pending)).map(|(seq, _)| *seq)
+        let due = || self.pending.range(..=self.scanned_to).filter(|(seq, pending)| may(seq, pending));
+        due().find(|(_, pending)| !pending.partly).or_else(|| due().next()).map(|(seq, _)| *seq)
     }
 
     pub fn mark_in_flight(&mut self, seq: Seq) {
@@ -223,6 +229,18 @@ impl DeliveryQueue {
                     self.mark(seq, DeliveryState::Delivered);
                 } else {
                     self.marks.remove(&seq);
+                }
+                false
+            }
+            AttemptResult::Partly => {
+                self.breaker.delivered();
+                pending.partly = true;
+                // With a row the position does not wait for the last recipient.
+                let new_row = !std::mem::replace(&mut pending.has_row, true);
+                if new_row {
+                    self.rows = self.rows.saturating_add(1);
+                    let attempts = pending.attempts;
+                    self.mark(seq, DeliveryState::Waiting { attempts, next_at: now, trouble: AttemptError::Behind });
                 }
                 false
             }

@@ -6,6 +6,7 @@
 
 mod endpoint_worker;
 mod mail_delivery;
+mod recipients;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 use self::endpoint_worker::{EndpointWorker, FinishedAttempt, SavedCheckpoint};
+use super::delivery_queue::AttemptResult;
 use super::{RetrySchedule, mail_endpoint};
 use crate::config::SuccessRedirect;
 use crate::egress::EgressClient;
@@ -25,7 +27,7 @@ use crate::mail::Mailer;
 use crate::read::Reader;
 use crate::read::outbox as rows;
 use crate::telemetry::{MailMeter, MailOutcome, OutboxMeter, PanicMeter, Telemetry};
-use crate::types::{EndpointState, Seq, UnixMillis, random};
+use crate::types::{EndpointState, EventFilter, Seq, UnixMillis, random};
 use crate::writer::{Class, Submission, WriterHandle, WriterReply};
 
 /// Pause between two scans for new events: the delay that the relay adds to a webhook, and cheap for an idle server.
@@ -115,8 +117,8 @@ struct RelayLoop {
     writer: WriterHandle,
     client: EgressClient,
     mail: Option<MailRelay>,
-    /// The built-in endpoint of mails, if the file has it.
-    mail_endpoint: Option<Seq>,
+    /// The built-in endpoint of mails with its events, if the file has it.
+    mail_endpoint: Option<(Seq, EventFilter)>,
     /// True once the writer was asked for that endpoint under this leadership: it is asked once.
     mail_endpoint_asked: bool,
     meter: OutboxMeter,
@@ -252,7 +254,8 @@ impl RelayLoop {
                 let known = endpoints.iter().find(|endpoint| endpoint.id == *id);
                 known.is_some_and(|known| known.revision == worker.endpoint.revision) && !worker.queue.needs_reload()
             });
-            self.mail_endpoint = endpoints.iter().find(|endpoint| endpoint.is_mail()).map(|endpoint| endpoint.id);
+            let mail = endpoints.iter().find(|endpoint| endpoint.is_mail());
+            self.mail_endpoint = mail.map(|endpoint| (endpoint.id, endpoint.events));
             for endpoint in endpoints.into_iter().filter(|endpoint| endpoint.state == EndpointState::Enabled) {
                 let mail = self.mail.as_ref().filter(|_| endpoint.is_mail());
                 // A node without a mail server leaves the mails to one that has it.
@@ -267,17 +270,18 @@ impl RelayLoop {
             }
             self.revisions = revisions;
         }
-        if self.writer.node.is_some() && self.mail.is_some() && self.mail_endpoint.is_none() {
-            self.create_mail_endpoint();
+        if self.writer.node.is_some() && self.mail.is_some() {
+            self.bring_mail_endpoint_in_line();
         }
         self.refreshed_at_seq = Some(newest);
         Ok(())
     }
 
-    /// Creates the built-in endpoint of mails: in a cluster no start does it, because only the leader writes.
-    fn create_mail_endpoint(&mut self) {
+    /// Creates the built-in endpoint of mails, or gives it the events of this version: in a cluster no start does it, because
+    /// only the leader writes.
+    fn bring_mail_endpoint_in_line(&mut self) {
         if !std::mem::replace(&mut self.mail_endpoint_asked, true)
-            && let Some(submission) = mail_endpoint::create()
+            && let Some(submission) = mail_endpoint::bring_in_line(self.mail_endpoint)
         {
             // If it is rejected, the next leadership asks again.
             let _later = self.writer.submit(submission);
@@ -308,10 +312,15 @@ impl RelayLoop {
         }
         let mut chance = [0u8; 4];
         random::fill(&mut chance);
-        if worker.queue.record_result(sent.seq, sent.result, now, u32::from_le_bytes(chance)) {
+        let result = worker.settle(sent.seq, sent.result);
+        let is_dead = worker.queue.record_result(sent.seq, result, now, u32::from_le_bytes(chance));
+        if is_dead || matches!(result, AttemptResult::Delivered) {
+            worker.forget_recipients(sent.seq);
+        }
+        if is_dead {
             self.meter.dead();
             let (endpoint, seq) = (sent.endpoint, sent.seq);
-            if sent.mail.is_some() {
+            if worker.endpoint.is_mail() {
                 self.mail_meter.count(MailOutcome::Dead);
                 tracing::warn!(%endpoint, %seq, result = ?sent.result, "mail given up: see its dead letter");
             } else {
@@ -387,7 +396,7 @@ impl RelayLoop {
             let (more_waiting, more_dead) = self.reader.read(|connection| rows::counts(connection, *id))?;
             waiting = waiting.saturating_add(more_waiting);
             // Addresses that were mistyped make dead letters that no operator can repair: they are counted apart.
-            if self.mail_endpoint == Some(*id) {
+            if self.mail_endpoint.is_some_and(|(mail, _)| mail == *id) {
                 dead_mails = more_dead;
             } else {
                 dead = dead.saturating_add(more_dead);

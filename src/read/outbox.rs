@@ -9,7 +9,7 @@ use crate::types::{
 };
 
 /// Maximum number of audit rows per scan, so that no snapshot stays open.
-const ROWS_SCANNED_MAX: u32 = 2000;
+pub(super) const ROWS_SCANNED_MAX: u32 = 2000;
 
 /// An endpoint, with its secrets.
 #[derive(Clone, Debug)]

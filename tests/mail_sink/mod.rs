@@ -44,6 +44,13 @@ impl ReceivedMail {
     pub fn id(&self) -> String {
         self.header("Message-ID").expect("one Message-ID")
     }
+    /// Returns the subject, and the text behind the head, without soft line breaks.
+    pub fn words(&self) -> (String, String) {
+        let subject = self.header("Subject").expect("one subject");
+        let content = self.content.replace("\r\n", "\n").replace("=\n", "");
+        (subject, content.split_once("\n\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+    }
+
     /// Returns which mail it is, by the first word of the English subject.
     pub fn kind(&self) -> String {
         let subject = self.header("Subject").expect("one subject");

@@ -3,7 +3,8 @@ line for everything that happens to it. Arguments: certificate and key for START
 
 Modes: ok, hang (no greeting), hang_at_data (the mail is taken, no answer), drop (the mail is taken, the connection
 closed), grey (a recipient is asked to come later at first), busy (421 for all), tempfail (451 after the data),
-endless (an answer without an end). Recipients that begin with `nobody` do not exist; with auth, only `shop` may send.
+endless (an answer without an end). Recipients that begin with `nobody` do not exist, and those that begin with `grey` are
+asked to come later at first in every mode; with auth, only `shop` may send.
 """
 
 import asyncio
@@ -58,7 +59,7 @@ class Handler:
         if address.startswith("nobody"):
             tell(what="refused", to=address)
             return "550 5.1.1 no such mailbox <%s>" % address
-        if mode == "grey" and address not in seen:
+        if (mode == "grey" or address.startswith("grey")) and address not in seen:
             seen.add(address)
             tell(what="greylisted", to=address)
             return "450 4.2.0 <%s>: greylisted" % address

@@ -119,6 +119,27 @@ fn delivered_events_move_the_position_and_make_no_row() {
 }
 
 #[test]
+fn one_that_has_further_recipients_lets_others_go_first_and_holds_up_no_position() {
+    let mut harness = Harness::new();
+    harness.events(&[(1, 1), (2, 2)]);
+    assert_eq!(harness.send_all(), [1, 2]);
+    harness.end(1, AttemptResult::Partly);
+    harness.end(2, AttemptResult::Delivered);
+    harness.events(&[(3, 3)]);
+    assert_eq!(harness.send_all(), [3, 1], "the new one first");
+    harness.end(3, AttemptResult::Delivered);
+    harness.save_checkpoint();
+    assert_eq!((harness.position, harness.rows()), (seq(3), vec![1]), "a crash repeats 1 alone");
+    harness.restart(&BTreeMap::from([(1, 1)]));
+    assert_eq!(harness.send_all(), [1]);
+    harness.end(1, AttemptResult::Partly);
+    assert_eq!(harness.send_all(), [1]);
+    harness.end(1, AttemptResult::Delivered);
+    harness.save_checkpoint();
+    assert_eq!((harness.rows(), harness.dead.len()), (vec![], 0));
+}
+
+#[test]
 fn events_of_one_order_go_one_after_another_and_other_orders_in_parallel() {
     let mut harness = Harness::new();
     harness.events(&[(1, 1), (2, 1), (3, 3), (4, 1)]);

@@ -1,5 +1,6 @@
 //! The worker of one endpoint: its row, its delivery queue, and its requests in flight.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
@@ -7,7 +8,8 @@ use hyper::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_
 use hyper::{Method, Uri};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::mail_delivery::{self, PreparedMail};
+use super::mail_delivery::{self, MailSource, PreparedMail};
+use super::recipients::Recipients;
 use super::{MailRelay, RelayOptions};
 use crate::egress::{EgressClient, OutboundRequest, OutboundResponse, SendError, Target};
 use crate::engine::{EndpointCommand, MarkDeliveries};
@@ -18,6 +20,7 @@ use crate::outbox::delivery_queue::{
 use crate::outbox::message::{WebhookMessage, message};
 use crate::outbox::signing::signatures;
 use crate::read::Reader;
+use crate::read::mail as mail_rows;
 use crate::read::outbox::{self as rows, DeliveryFilter, EndpointRow};
 use crate::telemetry::MailOutcome;
 use crate::types::{AttemptError, Seq, UnixMillis};
@@ -56,6 +59,8 @@ pub(super) struct EndpointWorker {
     /// The writer has not answered the last checkpoint yet.
     saving: bool,
     in_flight: Vec<AbortHandle>,
+    /// The progress of mails that go to many: at most one entry for each delivery of the queue.
+    recipients: BTreeMap<Seq, Recipients>,
 }
 
 /// The way to an endpoint.
@@ -99,7 +104,7 @@ impl EndpointWorker {
         let waiting = waiting
             .into_iter()
             .map(|row| StoredDelivery {
-                event: QueuedEvent { seq: row.seq, order: row.order, at: row.at },
+                event: QueuedEvent { seq: row.seq, order: row.order.or(mail.map(|_| row.seq)), at: row.at },
                 attempts: row.attempts,
                 next_at: row.next_at.unwrap_or(UnixMillis::ZERO),
             })
@@ -127,6 +132,7 @@ impl EndpointWorker {
             dirty_since: None,
             saving: false,
             in_flight: Vec::new(),
+            recipients: BTreeMap::new(),
         })
     }
 
@@ -134,8 +140,10 @@ impl EndpointWorker {
     pub(super) fn scan_events(&mut self, reader: &Reader, published: Seq) -> rusqlite::Result<()> {
         let Some(after) = self.queue.scan_from().filter(|after| *after < published) else { return Ok(()) };
         let filter = self.endpoint.events;
-        let (found, scanned_to) =
-            reader.read(|connection| rows::events_after(connection, after, filter, SCAN_AHEAD_MAX))?;
+        let (found, scanned_to) = reader.read(|connection| match self.channel {
+            Channel::Webhook(_) => rows::events_after(connection, after, filter, SCAN_AHEAD_MAX),
+            Channel::Mail { .. } => mail_rows::events_after(connection, after, filter, SCAN_AHEAD_MAX),
+        })?;
         let events: Vec<QueuedEvent> =
             found.iter().map(|event| QueuedEvent { seq: event.seq, order: event.order, at: event.at }).collect();
         self.queue.add_scanned(scanned_to, &events);
@@ -154,22 +162,39 @@ impl EndpointWorker {
 
     /// Reads an event and makes a request or a mail of it.
     pub(super) fn prepare(
-        &self,
+        &mut self,
         reader: &Reader,
         file_id: &[u8; 16],
         seq: Seq,
         now: UnixMillis,
     ) -> rusqlite::Result<PreparedDelivery> {
-        Ok(match &self.channel {
-            Channel::Webhook(_) => match self.sign(reader, file_id, seq, now)? {
+        let Channel::Mail { mail, rate } = &mut self.channel else {
+            return Ok(match self.sign(reader, file_id, seq, now)? {
                 Some(request) => PreparedDelivery::Request(request),
                 None => PreparedDelivery::Nothing,
-            },
-            Channel::Mail { mail, .. } => {
-                let MailRelay { mailer, public_url } = mail;
-                PreparedDelivery::Mail(mail_delivery::prepare(mailer, public_url, reader, file_id, seq, now)?)
-            }
-        })
+            });
+        };
+        let MailRelay { mailer, public_url } = mail;
+        let source = MailSource { mailer, public_url, reader, file_id, now };
+        let mut recipients = self.recipients.remove(&seq).unwrap_or_default();
+        let prepared = mail_delivery::prepare(&source, seq, &mut recipients)?;
+        if !matches!(prepared, PreparedMail::Send(_)) {
+            rate.give_back();
+        }
+        if recipients.is_used() {
+            self.recipients.insert(seq, recipients);
+        }
+        Ok(PreparedDelivery::Mail(prepared))
+    }
+
+    /// Returns what the result of an attempt means for its delivery, which may have further recipients.
+    pub(super) fn settle(&mut self, seq: Seq, result: AttemptResult) -> AttemptResult {
+        self.recipients.get_mut(&seq).map_or(result, |recipients| recipients.record(result))
+    }
+
+    /// Forgets the recipients of a delivery that has ended.
+    pub(super) fn forget_recipients(&mut self, seq: Seq) {
+        self.recipients.remove(&seq);
     }
 
     /// Reads and signs an event. Both secrets sign while one replaces the other. The signature is dated by the wall clock,
@@ -228,7 +253,7 @@ impl EndpointWorker {
                 (PreparedDelivery::Request(_), None, _) => (failed(AttemptError::Forbidden), false, None),
                 (PreparedDelivery::Mail(mail), _, Some(mailer)) => {
                     let (result, outcome) = mail_delivery::deliver(&mailer, mail).await;
-                    (result, false, Some(outcome))
+                    (result, false, outcome)
                 }
                 (PreparedDelivery::Mail(_), _, None) | (PreparedDelivery::Nothing, _, _) => {
                     (AttemptResult::Delivered, false, None)
