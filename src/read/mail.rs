@@ -164,7 +164,7 @@ fn is_awarded(connection: &Connection, order: Option<Seq>) -> rusqlite::Result<b
 }
 
 /// An event of an auction.
-pub struct AuctionEvent {
+pub struct EventOfAuction {
     pub seq: Seq,
     /// Instant of the event.
     pub at: UnixMillis,
@@ -174,17 +174,17 @@ pub struct AuctionEvent {
 }
 
 /// Returns an event of an auction; `None` if it belongs to none.
-pub fn auction_event(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<AuctionEvent>> {
+pub fn auction_event(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<EventOfAuction>> {
     let mut statement = connection.prepare_cached(
         "SELECT audit.at_ms, audit.kind, auctions.id FROM audit JOIN auctions ON auctions.drop_id = audit.drop_id
          WHERE audit.seq = ?1",
     )?;
-    let of = |row: &Row<'_>| Ok(AuctionEvent { seq, at: row.get(0)?, kind: row.get(1)?, auction: row.get(2)? });
+    let of = |row: &Row<'_>| Ok(EventOfAuction { seq, at: row.get(0)?, kind: row.get(1)?, auction: row.get(2)? });
     statement.query_row([seq], of).optional()
 }
 
 /// A bidder with an address.
-pub struct Bidder {
+pub struct ReachableBidder {
     pub buyer: String,
     /// The bid that the contact came with.
     pub bid: Seq,
@@ -192,13 +192,13 @@ pub struct Bidder {
     pub email: String,
 }
 
-fn bidder_of(row: &Row<'_>) -> rusqlite::Result<Bidder> {
-    Ok(Bidder { buyer: row.get(0)?, bid: row.get(1)?, name: row.get(2)?, email: row.get(3)? })
+fn bidder_of(row: &Row<'_>) -> rusqlite::Result<ReachableBidder> {
+    Ok(ReachableBidder { buyer: row.get(0)?, bid: row.get(1)?, name: row.get(2)?, email: row.get(3)? })
 }
 
 /// Returns the buyer from whom a bid took the lead of another, if they gave an address and have not led again since: a later
 /// bid has taken that lead, or they have it.
-pub fn outbid(connection: &Connection, auction: AuctionId, bid: Seq) -> rusqlite::Result<Option<Bidder>> {
+pub fn outbid(connection: &Connection, auction: AuctionId, bid: Seq) -> rusqlite::Result<Option<ReachableBidder>> {
     let mut leader = connection.prepare_cached(
         "SELECT buyer FROM bids WHERE auction_id = ?1 AND seq <= ?2 AND leads ORDER BY seq DESC LIMIT 2",
     )?;
@@ -225,7 +225,7 @@ pub fn next_loser(
     auction: AuctionId,
     after: Seq,
     winner: Option<&str>,
-) -> rusqlite::Result<Option<Bidder>> {
+) -> rusqlite::Result<Option<ReachableBidder>> {
     let with_winner = failpoints::enabled(Bug::WinnerLosesToo);
     let mut statement = connection.prepare_cached(
         "SELECT buyer, bid_seq, name, email FROM bidder_contacts

@@ -18,10 +18,14 @@ from aiosmtpd.smtp import SMTP, AuthResult
 
 mode = "ok"
 seen = set()
+telling = threading.Lock()
 
 
 def tell(**what):
-    print(json.dumps(what), flush=True)
+    # Two threads tell: a line must be one write.
+    with telling:
+        sys.stdout.write(json.dumps(what) + "\n")
+        sys.stdout.flush()
 
 
 class Server(SMTP):

@@ -8,7 +8,7 @@ use super::recipients::{NextRecipient, Recipients};
 use crate::failpoints::{self, Bug};
 use crate::mail::{AuctionDetails, Envelope, MailDetails, MailKind, MailResult, MailSubject, Mailer, OrderDetails};
 use crate::outbox::delivery_queue::AttemptResult;
-use crate::read::mail::{self as rows, AuctionEvent, Bidder, MailEvent};
+use crate::read::mail::{self as rows, EventOfAuction, MailEvent, ReachableBidder};
 use crate::read::{AuctionRow, Reader, auctions};
 use crate::telemetry::MailOutcome;
 use crate::types::order_id::code_of;
@@ -87,7 +87,7 @@ fn of_order(source: &MailSource<'_>, seq: Seq, event: &MailEvent) -> PreparedMai
 
 fn of_auction(
     source: &MailSource<'_>,
-    event: &AuctionEvent,
+    event: &EventOfAuction,
     recipients: &mut Recipients,
 ) -> rusqlite::Result<PreparedMail> {
     let id = event.auction;
@@ -117,7 +117,7 @@ fn of_auction(
 /// Prepares the mail of the next bidder who has lost.
 fn to_the_next(
     source: &MailSource<'_>,
-    event: &AuctionEvent,
+    event: &EventOfAuction,
     auction: &AuctionRow,
     winner: Option<&str>,
     recipients: &mut Recipients,
@@ -136,10 +136,10 @@ fn to_the_next(
 
 fn to_bidder(
     source: &MailSource<'_>,
-    event: &AuctionEvent,
+    event: &EventOfAuction,
     kind: MailKind,
     auction: &AuctionRow,
-    bidder: &Bidder,
+    bidder: &ReachableBidder,
 ) -> PreparedMail {
     let money = |price: UnitPrice| (price.times(Quantity::ONE), auction.currency);
     let about = MailSubject::Auction(AuctionDetails {
