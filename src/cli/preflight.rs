@@ -7,6 +7,7 @@ mod alerts;
 mod backup;
 mod finding;
 mod machine;
+mod mail_server;
 mod price;
 mod public_url;
 mod secrets;
@@ -151,6 +152,7 @@ async fn check_all(args: &PreflightArgs, config: &Config, systems: &Systems) -> 
     findings.extend(machine::kernel(config, descriptors_max));
     findings.push(secrets::secrets(config, has_play_money));
     findings.push(server::endpoints(admin, &page, config).await);
+    findings.extend(mail_server::mail_server(config).await);
     findings.push(backup::backup(args.backup.as_deref(), &config.data));
     findings.extend(alerts::rules(prometheus.as_ref(), &alerts::names(RULES)).await);
     findings.push(alerts::test_alert(alertmanager.as_ref(), args.drop).await);

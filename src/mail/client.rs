@@ -110,10 +110,7 @@ impl SmtpClient {
     async fn converse(&self, mail: &Envelope) -> Result<(), MailResult> {
         let mut connection = self.connect().await?;
         let server = |error: Error| failed(&error);
-        if let Some((user, password)) = &self.options.credentials {
-            let credentials = Credentials::new(user.clone(), password.clone());
-            connection.auth(DEFAULT_MECHANISMS, &credentials).await.map_err(server)?;
-        }
+        self.log_in(&mut connection).await?;
         let mut parameters = Vec::new();
         if !mail.to.to_string().is_ascii() {
             if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
@@ -129,6 +126,33 @@ impl SmtpClient {
         connection.message(&mail.bytes).await.map_err(this_mail)?;
         // The mail is with the server; an impolite end is no failure.
         let _farewell = timeout(QUIT_TIMEOUT, connection.quit()).await;
+        Ok(())
+    }
+
+    /// Connects, encrypts and logs in as for a mail, and sends none.
+    ///
+    /// # Errors
+    /// The reason for which a mail would fail before it is named.
+    pub async fn probe(&self) -> Result<(), AttemptError> {
+        let conversation = async {
+            let mut connection = self.connect().await?;
+            self.log_in(&mut connection).await?;
+            let _farewell = timeout(QUIT_TIMEOUT, connection.quit()).await;
+            Ok(())
+        };
+        match timeout(self.options.timeout, conversation).await {
+            Ok(Ok(()) | Err(MailResult::Sent)) => Ok(()),
+            Ok(Err(MailResult::Deferred(status) | MailResult::Rejected(status))) => Err(AttemptError::Status(status)),
+            Ok(Err(MailResult::Failed(error))) => Err(error),
+            Err(_) => Err(AttemptError::TimedOut),
+        }
+    }
+
+    async fn log_in(&self, connection: &mut AsyncSmtpConnection) -> Result<(), MailResult> {
+        if let Some((user, password)) = &self.options.credentials {
+            let credentials = Credentials::new(user.clone(), password.clone());
+            connection.auth(DEFAULT_MECHANISMS, &credentials).await.map_err(|error| failed(&error))?;
+        }
         Ok(())
     }
 

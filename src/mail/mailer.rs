@@ -14,7 +14,7 @@ use super::mail_address;
 use super::templates::Templates;
 use crate::config::secret_file::{FileProtection, read};
 use crate::config::{Config, ConfigError};
-use crate::types::UnixMillis;
+use crate::types::{AttemptError, UnixMillis};
 
 const CREDENTIALS_BYTES_MAX: u64 = 4096;
 const AUTHORITIES_BYTES_MAX: u64 = 1 << 20;
@@ -117,6 +117,14 @@ impl Mailer {
         let reply_to = self.reply_to.as_ref();
         let parts = MessageParts { from: &self.from, reply_to, to, message_id: &message_id, date: now };
         compose(parts, rendered).ok_or(MailResult::Rejected(TRANSACTION_FAILED))
+    }
+
+    /// Connects to the server and logs in, without a mail.
+    ///
+    /// # Errors
+    /// The reason for which a mail would fail.
+    pub async fn probe(&self) -> Result<(), AttemptError> {
+        self.client.probe().await
     }
 
     /// Hands a mail over.
