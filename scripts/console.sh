@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 . scripts/server.sh
 
-if [ ! -d scripts/browser/node_modules/playwright-core ]; then
+if [ ! -d scripts/browser/node_modules/playwright-core ] || [ ! -d scripts/browser/node_modules/axe-core ]; then
     npm ci --prefix scripts/browser --ignore-scripts --no-audit --no-fund
 fi
 storm=
@@ -23,7 +23,7 @@ end_storm() {
 trap 'end_storm; cleanup' EXIT
 start
 token() { # ROLE: prints a new token
-    "$program" token create --role "$1" --name "$1" --data "$scratch/data" | grep -o 'fc_[0-9a-f_]*' | head -1
+    "$program" token create --role "$1" --name "$1" --data "$scratch/data" 2>/dev/null | grep -o 'fc_[0-9a-f_]*' | head -1
 }
 owner=$(token owner) operator=$(token operator) viewer=$(token viewer)
 FIRSTCOME_TOKEN=$owner "$program" rush --public "$public" --admin "$admin" --buyers 60000 --units 9000 --rate "${RATE:-400}" \

@@ -2,7 +2,7 @@
 // the server shows, for at most WAIT_MS.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { chromium } from "playwright-core";
 
 const { PUBLIC, ADMIN, OWNER, OPERATOR, VIEWER, PROGRAM, DATA, GONE, BACK, SCREENSHOTS, CHROMIUM = "/usr/bin/chromium" } = process.env;
@@ -16,9 +16,11 @@ setTimeout(() => {
 
 const browser = await chromium.launch({ executablePath: CHROMIUM });
 const complaints = [];
+const findings = [];
+const axe = readFileSync(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 
 async function open(width = 1440, colorScheme = "light") {
-  const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme });
+  const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme, reducedMotion: "reduce" });
   context.setDefaultTimeout(WAIT_MS);
   context.on("request", (request) => assert.ok(request.url().startsWith(`http://${ADMIN}/`), `requests ${request.url()}`));
   const page = await context.newPage();
@@ -196,7 +198,7 @@ async function aTokenEnds(drop) {
   await page.getByText("Your token has expired or was revoked.").waitFor();
   await page.getByLabel("Token").fill(OWNER);
   await page.getByRole("button", { name: "Sign in" }).click();
-  await dialog(page).waitFor({ state: "detached" });
+  await until("both dialogs are gone", async () => (await dialog(page).count()) === 0);
   await until("the step was done", async () => (await stateOf(drop.id)) === "paused");
   await page.context().close();
 }
@@ -212,6 +214,16 @@ async function aViewer(drop) {
   await page.context().close();
 }
 
+/// What axe finds: nothing, by WCAG 2.2 AA.
+async function accessible(page, what) {
+  await page.evaluate(axe);
+  const found = await page.evaluate(async () => {
+    const run = await globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"] });
+    return run.violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`);
+  });
+  findings.push(...found.map((finding) => `${what}: ${finding}`));
+}
+
 /// Every page at three widths, light and dark: nothing is wider than the screen.
 async function everyPage(drop) {
   const pages = ["live", "drops", `drops/${drop.id}`, "drops/new", `drops/${drop.id}/change`, "orders", "refunds", "auctions", "webhooks", "audit", "gauges", "settings", "runbooks/FirstcomeRefundsDue"];
@@ -224,6 +236,7 @@ async function everyPage(drop) {
       await page.locator("main .card:visible").first().waitFor();
       const [content, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
       assert.ok(content <= screen, `${name} is ${content} wide on ${screen}`);
+      await accessible(page, `${name} at ${width}, ${scheme}`);
       await keep(page, `${name.replaceAll("/", "-")}-${width}-${scheme}`);
     }
     await page.context().close();
@@ -271,4 +284,5 @@ async function away() {
 await (process.argv[2] === "away" ? away() : storm());
 await browser.close();
 assert.deepEqual(complaints, [], "the browser complains");
+assert.deepEqual(findings, [], "axe finds");
 console.log(`the console: ${process.argv[2]} is as it should be`);

@@ -60,6 +60,7 @@ const POINTS_MAX = 300;
 const SILENT_MS = 4000;
 
 let heardAt = 0;
+let reading = new AbortController();
 
 function take(frame: Frame): void {
   heardAt = Date.now();
@@ -104,13 +105,16 @@ export async function follow(): Promise<void> {
     if (!stream.isLive || Date.now() - heardAt <= SILENT_MS) return;
     stream.isLive = false;
     stream.trouble = "The server has been silent for some seconds.";
+    // A connection that hangs says nothing of its end.
+    reading.abort();
   }, 1000);
   let wait = 500;
   for (;;) {
     if (session.me === null) await pause(200);
     else {
       try {
-        const response = await fetch("/v1/console/stream", { headers: authorization(), cache: "no-store", credentials: "omit" });
+        reading = new AbortController();
+        const response = await fetch("/v1/console/stream", { headers: authorization(), cache: "no-store", credentials: "omit", signal: reading.signal });
         if (response.status === 401) await signedIn("Your token has expired or was revoked. Sign in again: what you began goes on.");
         else if (response.ok) {
           wait = 500;
@@ -122,7 +126,7 @@ export async function follow(): Promise<void> {
           wait = Math.max(wait, Number(response.headers.get("Retry-After")) * 1000);
         }
       } catch {
-        stream.trouble = "The server does not answer.";
+        if (!reading.signal.aborted) stream.trouble = "The server does not answer.";
       }
       stream.isLive = false;
       await pause(wait + Math.random() * 300);
