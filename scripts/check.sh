@@ -98,6 +98,7 @@ if [ "$mode" = full ]; then
     stage clients scripts/clients.sh
     stage pages scripts/pages.sh check
     stage browser scripts/browser.sh
+    stage console scripts/console.sh
     stage screens scripts/screens.sh
     stage dashboards scripts/dashboards.sh
     stage rehearsal scripts/rehearse.sh killed stalled endpoint disk wal clock counter oversold pages

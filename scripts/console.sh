@@ -26,7 +26,7 @@ token() { # ROLE: prints a new token
     "$program" token create --role "$1" --name "$1" --data "$scratch/data" 2>/dev/null | grep -o 'fc_[0-9a-f_]*' | head -1
 }
 owner=$(token owner) operator=$(token operator) viewer=$(token viewer)
-FIRSTCOME_TOKEN=$owner "$program" rush --public "$public" --admin "$admin" --buyers 60000 --units 9000 --rate "${RATE:-400}" \
+FIRSTCOME_TOKEN=$owner "$program" rush --public "$public" --admin "$admin" --buyers 60000 --units 9000 --rate "${RATE:-300}" \
     --connections 32 >"$scratch/storm.out" 2>&1 &
 storm=$!
 OWNER=$owner OPERATOR=$operator VIEWER=$viewer PUBLIC=$public ADMIN=$admin PROGRAM=$program DATA=$scratch/data SERVER=$server \

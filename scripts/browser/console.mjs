@@ -234,6 +234,7 @@ async function everyPage(drop) {
     for (const name of pages) {
       await page.goto(`${console_}#/${name}`);
       await page.locator("main .card:visible").first().waitFor();
+      if (["live", "drops", "orders", "gauges", "settings"].includes(name)) await page.locator("tbody tr:visible").first().waitFor();
       const [content, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
       assert.ok(content <= screen, `${name} is ${content} wide on ${screen}`);
       await accessible(page, `${name} at ${width}, ${scheme}`);
