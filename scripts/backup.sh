@@ -61,7 +61,7 @@ measured() { # name, with or without
     kill "$watcher"
     wait "$watcher" 2>/dev/null || true
     local rate
-    rate=$(grep -o '"orders_per_second":[0-9.]*' "$scratch/rush.json" | head -1 | cut -d: -f2)
+    rate=$(sed -n 's|.*"orders_per_second": *\([0-9.]*\).*|\1|p' "$scratch/rush.json" | head -1)
     printf '%-8s %10.0f orders/s   log at most %4d MB' "$2" "$rate" $(($(cat "$scratch/log") >> 20))
     if [ "$2" = with ]; then
         printf '   %d backups of %s s' "$(wc -l <"$scratch/seconds")" "$(sort -n "$scratch/seconds" | tail -1)"
