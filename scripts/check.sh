@@ -3,11 +3,11 @@
 #
 #   scripts/check.sh quick   format, lints, unit and API tests
 #   scripts/check.sh         adds planted bugs, kill -9, documentation, randomised tests in release code, benches,
-#                            instruction counts, fuzzing, and real sales end to end
+#                            instruction counts, the Debian package, and real sales end to end
 #
-# Each profile is built once, with one set of features: tests with `failpoints` and `otlp` in debug code, everything else
-# in release code with the default features. Stages that only compile or count run at low priority beside the scripts
-# that sell and wait.
+# Each profile is built once, with one set of features: all in debug code, and all but `failpoints`, which is what a package
+# has, in release code. The default features are linted only. Stages that only compile or count run at low priority beside
+# the scripts that sell and wait. Fuzzing for new inputs needs a build of its own: scripts/soak.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,6 +19,7 @@ case $mode in quick | full) ;; *)
 esac
 
 features=(--features failpoints,otlp,cluster)
+release=(--release --features otlp,cluster)
 logs=$(mktemp -d)
 beside=
 end() {
@@ -62,27 +63,29 @@ cluster_drill() {
     FIRSTCOME=target/debug/firstcome timeout 90 scripts/cluster/drill.sh 9
 }
 
-# In release code: randomised tests, and what holds only without the feature `otlp`.
+# Randomised tests in release code.
 release_tests=()
-for name in engine_model store_model log_entries log_simulated log_shards_simulated payment_shuffles faults damage power witness traces; do release_tests+=(--test "$name"); done
+for name in engine_model store_model log_entries log_simulated log_shards_simulated payment_shuffles faults damage power witness; do release_tests+=(--test "$name"); done
 
 stage format cargo fmt --all --check
 stage lints cargo clippy --locked "${features[@]}" --all-targets -- -D warnings
-stage default-lints cargo clippy --locked --lib --bins -- -D warnings
+default_lints=(stage default-lints cargo clippy --locked --lib --bins -- -D warnings)
+[ "$mode" = full ] || "${default_lints[@]}"
 stage tests run_tests
 if [ "$mode" = full ]; then
     stage planted-bugs scripts/planted.sh
-    stage release-build cargo build --locked --release
-    stage release-tests-build cargo test --locked --release --no-run "${release_tests[@]}" --bench '*'
+    stage release-build cargo build --locked "${release[@]}"
+    stage release-tests-build cargo test --locked "${release[@]}" --no-run "${release_tests[@]}" --bench '*'
     # Job control gives the lane a process group of its own, so that it ends as a whole.
     set -m
     (
         set +m
-        stage docs env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
-        stage release-tests cargo test --locked --release "${release_tests[@]}"
-        stage benches cargo test --locked --release --bench '*'
+        stage docs env RUSTDOCFLAGS="-D warnings" cargo doc --locked "${features[@]}" --no-deps --document-private-items
+        stage release-tests cargo test --locked "${release[@]}" "${release_tests[@]}"
+        stage benches cargo test --locked "${release[@]}" --bench '*'
         stage instructions scripts/instructions.sh
-        stage fuzz scripts/fuzz.sh 20
+        "${default_lints[@]}"
+        stage package scripts/package-check.sh
     ) >"$logs/beside" 2>&1 &
     beside=$!
     set +m
@@ -109,7 +112,7 @@ if [ "$mode" = full ]; then
     cat "$logs/beside"
     [ "$code" = 0 ] || exit 1
     # By itself: it times an order in a large file beside one in a small file.
-    stage growth cargo bench --locked --bench writer growth
+    stage growth cargo bench --locked --features otlp,cluster --bench writer growth
 fi
 table
 echo "== all good ($mode), $SECONDS s"

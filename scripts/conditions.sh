@@ -26,8 +26,10 @@ rehearse_hung() {
     over FirstcomeDown
 }
 
+# With the features of the check's tests, whose build it then is.
+build_with_failpoints() { cargo build --locked --quiet --features failpoints,otlp,cluster; }
 rehearse_stalled() { # the writer stops after BEGIN, at a failpoint
-    cargo build --locked --quiet --features failpoints
+    build_with_failpoints
     program=target/debug/firstcome
     mkdir -p "$scratch/stalled"
     fresh FIRSTCOME_PAUSE=AfterBegin:40 "FIRSTCOME_PAUSE_DIR=$scratch/stalled" FIRSTCOME__WRITER__QUEUE_CAPACITY=64 \
@@ -178,7 +180,7 @@ set_right() {
     curl -sf "http://$public/v1/drops/1" | grep -q '"state":"live"'
 }
 plant() { # starts a server with a bug, which is right again after `dig_up` and a restart
-    cargo build --locked --quiet --features failpoints
+    build_with_failpoints
     program=target/debug/firstcome
     fresh "FIRSTCOME_PLANTED=$1"
 }

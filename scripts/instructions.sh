@@ -5,7 +5,7 @@
 #   scripts/instructions.sh            compare; exit code 1 if a count grew by more than the tolerance
 #   scripts/instructions.sh --accept   write the counts into the table
 #
-# valgrind counts the instructions of the release profile. PROFILE=dist has about a tenth fewer. The crypto library is told
+# valgrind counts the instructions of the release profile, with the features of a package, which the check builds. PROFILE=dist has about a tenth fewer. The crypto library is told
 # to use no special instructions, since these differ between machines. Counts also depend on the compiler: with another one
 # than the table's the tolerance is wider.
 set -euo pipefail
@@ -26,10 +26,10 @@ command -v valgrind >/dev/null || {
     exit 69
 }
 
-program=$(cargo bench --locked --profile "${PROFILE:-release}" --bench instructions --no-run --message-format=json 2>/dev/null |
+program=$(cargo bench --locked --profile "${PROFILE:-release}" --features otlp,cluster --bench instructions --no-run --message-format=json 2>/dev/null |
     sed -n 's|.*"executable":"\([^"]*/instructions-[^"]*\)".*|\1|p' || true)
 [ -n "$program" ] || {
-    cargo bench --locked --profile "${PROFILE:-release}" --bench instructions --no-run
+    cargo bench --locked --profile "${PROFILE:-release}" --features otlp,cluster --bench instructions --no-run
     exit 1
 }
 scratch=$(mktemp -d)

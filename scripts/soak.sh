@@ -6,13 +6,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export FIRSTCOME_TEST_SCALE=${1:-10}
-cargo build --locked --release
-cargo test --locked --release --test engine_model --test store_model --test log_entries --test log_simulated --test log_shards_simulated --test payment_shuffles --test faults --test damage --test power \
+# With the features of a package, as in scripts/check.sh.
+cargo build --locked --release --features otlp,cluster
+cargo test --locked --release --features otlp,cluster --test engine_model --test store_model --test log_entries --test log_simulated --test log_shards_simulated --test payment_shuffles --test faults --test damage --test power \
     --test witness -- --nocapture
 # 200 kills, at least a fifth of them between BEGIN and the replies, and 400 between the steps of a payment and its webhook.
 cargo test --locked --release --features failpoints --test kill --test outbox_kill -- --nocapture
 # From kill -9 to the first answered order, with 100,000 and with 1,000,000 orders in the file.
-cargo test --locked --release --test restart -- --ignored --nocapture
+cargo test --locked --release --features otlp,cluster --test restart -- --ignored --nocapture
 scripts/smoke.sh 100000 10000
 scripts/smoke.sh 1000000 10000
 # A start, `verify`, a rescue and `recover` of a file with a million orders.
@@ -24,7 +25,7 @@ scripts/crowd.sh --population b
 scripts/crowd.sh --population c
 # 1,000 bidders that wait a minute before each bid.
 cargo bench --bench figures -- bidders idle
-# Every fuzz target for ten minutes.
+# Every fuzz target for ten minutes; the check runs their committed inputs only.
 scripts/fuzz.sh 600
 # A full disk, twenty times.
 scripts/full-disk.sh 20
@@ -32,4 +33,4 @@ scripts/full-disk.sh 20
 scripts/rehearse.sh
 scripts/cluster/rehearse.sh
 # A hundred random faults of nodes, members and networks, under buyers.
-FIRSTCOME_TEST_FAULTS=100 cargo test --locked --release --features cluster --test cluster_nodes -- --nocapture
+FIRSTCOME_TEST_FAULTS=100 cargo test --locked --release --features otlp,cluster --test cluster_nodes -- --nocapture

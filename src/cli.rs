@@ -22,6 +22,7 @@ pub mod restore;
 pub mod route;
 pub mod rush;
 pub mod serve;
+mod service_manager;
 mod signals;
 pub mod token;
 pub mod top;

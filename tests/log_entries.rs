@@ -208,6 +208,38 @@ fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
+/// What the fuzz target does with each input, on the inputs that are kept for it and on all that differ in one byte.
+#[test]
+fn the_corpus_of_the_fuzz_target_is_refused_or_written_again_as_it_was() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/log_entry");
+    let (mut entries, mut refused) = (0, 0);
+    let mut check = |bytes: &[u8]| {
+        let Ok(entry) = Entry::decode(bytes) else {
+            refused += 1;
+            return;
+        };
+        entries += 1;
+        let again = entry.encode().expect("it was read");
+        assert_eq!(Entry::decode(&again).as_ref(), Ok(&entry));
+        assert!(again.len() <= bytes.len(), "a number may come in a longer form than it is written in");
+    };
+    for file in std::fs::read_dir(folder).expect("a corpus") {
+        let input = std::fs::read(file.expect("an entry").path()).expect("an input");
+        check(&input);
+        let sealed = [&input[..], &[0; 4]].concat();
+        check(&resealed(sealed.clone()));
+        for at in 0..input.len() {
+            for value in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut near = sealed.clone();
+                near[at] = value;
+                check(&resealed(near));
+            }
+            check(&resealed([&input[..at], &[0; 4]].concat()));
+        }
+    }
+    assert!(entries >= 100 && refused >= 100, "{entries} entries, {refused} refused");
+}
+
 #[test]
 fn an_entry_of_a_newer_version_is_told_from_a_damaged_one() {
     let mut bytes = sample().encode().expect("encoded");

@@ -210,17 +210,3 @@ fn every_line_of_a_json_log_is_json_whatever_clients_send() {
     let log = server.end();
     assert!(traces(&log).len() == 1 && lines(&log).len() > 2, "{log}");
 }
-
-#[cfg(not(feature = "otlp"))]
-#[test]
-fn a_program_without_collectors_refuses_one_and_says_how_to_build_one() {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_firstcome"))
-        .args(["serve", "--data", "/nowhere/at/all"])
-        .env("FIRSTCOME__TRACES__OTLP_URL", "http://127.0.0.1:4318/v1/traces")
-        .env("FIRSTCOME__TRACES__ONE_IN", "many")
-        .output()
-        .expect("run");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(64), "{told}");
-    assert!(told.lines().count() == 2 && told.contains("--features otlp") && told.contains("traces.one_in"), "{told}");
-}

@@ -8,6 +8,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
+use super::service_manager;
 use crate::client::wire::read_authorities;
 use crate::config::{ConfigError, ShardsConfig};
 use crate::exit::Exit;
@@ -98,11 +99,13 @@ async fn until_signal(running: &RunningRoute, shards: usize) -> Result<(), Exit>
     output::line(format!("  buyers     http://{}/v1/drops", running.public));
     output::line(format!("  operators  http://{}/metrics", running.admin));
     tracing::info!(public = %running.public, admin = %running.admin, shards, "routing");
+    service_manager::ready();
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         _ = quit.recv() => {}
     }
+    service_manager::stopping();
     tracing::info!("ending: answering the requests that are in flight");
     Ok(())
 }

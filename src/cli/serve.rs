@@ -9,6 +9,7 @@ use clap::Args;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::service_manager;
 use super::signals::HarmlessSignals;
 use crate::config::{Config, all_settings, example};
 use crate::engine::{Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, Outcome, Subject};
@@ -191,7 +192,9 @@ pub fn run(args: ServeArgs) -> Result<(), Exit> {
         drops_live = found.drops_live,
         "serving"
     );
+    service_manager::ready();
     runtime.block_on(end.wait());
+    service_manager::stopping();
     if shown.log_json {
         // Standard error has the lines of the log only, all of them JSON.
         tracing::info!("{SHUTTING_DOWN}");

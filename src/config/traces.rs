@@ -1,9 +1,7 @@
 //! The settings of traces: the choice of writes, and the collector of their spans.
 
 use super::setting::{Setting, setting};
-#[cfg(feature = "otlp")]
-use super::values::url;
-use super::values::{millis, number};
+use super::values::{millis, number, url};
 
 pub(super) const SETTINGS: &[Setting] = &[
     setting!(
@@ -25,20 +23,31 @@ pub(super) const SETTINGS: &[Setting] = &[
         "",
         "URL",
         "OTLP collector of spans, such as http://127.0.0.1:4318/v1/traces; needs a build with the feature `otlp`",
-        |c, t| c.traces.otlp_url = collector(t.trim())?
+        |c, t| c.traces.otlp_url = collector(t.trim(), cfg!(feature = "otlp"))?
     ),
 ];
 
-#[cfg(feature = "otlp")]
-fn collector(text: &str) -> Result<String, String> {
-    url(text)
-}
-
-#[cfg(not(feature = "otlp"))]
-fn collector(text: &str) -> Result<String, String> {
-    if text.is_empty() {
+/// Returns the URL, if this build can send anything there.
+fn collector(text: &str, has_exporter: bool) -> Result<String, String> {
+    if has_exporter {
+        url(text)
+    } else if text.is_empty() {
         Ok(String::new())
     } else {
         Err("no value: this build has no exporter of spans (cargo build --release --features otlp has one)".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_an_exporter_refuses_a_collector_and_says_how_to_build_one() {
+        let url = "http://127.0.0.1:4318/v1/traces";
+        assert_eq!(collector(url, true).as_deref(), Ok(url));
+        assert!(collector("not a url", true).is_err());
+        assert_eq!(collector("", true), collector("", false), "unset is unset in both");
+        assert!(collector(url, false).expect_err("nothing to send with").contains("--features otlp"));
     }
 }

@@ -34,7 +34,7 @@ impl EtcdLog {
         Ok(self.value(self.leader_key()).await?.and_then(|value| LeaderAnnouncement::parse(&value)))
     }
 
-    /// Tells others of this node: the value is kept for [`ANNOUNCED_SECONDS`] after the last call.
+    /// Tells others of this node: the value is kept for `ANNOUNCED_SECONDS` after the last call.
     ///
     /// # Errors
     /// If the member that is used does not answer; the next one is used from then on.
