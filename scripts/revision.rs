@@ -68,10 +68,14 @@ fn of_repository(root: &Path) -> Option<Revision> {
     let commit = git(root, &["rev-parse", &format!("--short={DIGITS}"), "HEAD"])?;
     let changed = ["status", "--porcelain", "--untracked-files=all", "--", ":(exclude)*.md"];
     let changed = git(root, &[&changed[..], SOURCES].concat())?;
-    let mut watched: Vec<PathBuf> = Vec::new();
-    for source in SOURCES {
-        push_files(&root.join(source), &mut watched);
-    }
+    let listed = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ":(exclude)*.md"];
+    let listed = git(root, &[&listed[..], SOURCES].concat())?;
+    let mut watched: Vec<PathBuf> = listed
+        .split('\0')
+        .filter(|file| !file.is_empty())
+        .map(|file| root.join(file))
+        .filter(|path| path.is_file())
+        .collect();
     // The log of HEAD has a new line after every commit and checkout, also if the branch was only in `packed-refs` before.
     let branch = git(root, &["symbolic-ref", "--quiet", "HEAD"]).unwrap_or_default();
     for name in ["HEAD", "logs/HEAD", "packed-refs", &branch] {
@@ -107,20 +111,4 @@ fn git(root: &Path, arguments: &[&str]) -> Option<String> {
     let output = command.arg("--no-optional-locks").args(arguments).current_dir(root).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim_end().to_owned())
-}
-
-/// Adds a file, or the files below a directory that go into the program.
-fn push_files(path: &Path, files: &mut Vec<PathBuf>) {
-    if path.is_file() {
-        if path.extension().is_none_or(|extension| extension != "md") {
-            files.push(path.to_owned());
-        }
-        return;
-    }
-    let mut inner: Vec<PathBuf> =
-        std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    inner.sort();
-    for path in inner {
-        push_files(&path, files);
-    }
 }
