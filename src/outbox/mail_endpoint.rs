@@ -36,3 +36,21 @@ fn create() -> Option<Submission> {
         class: Class::Operator,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_creates_the_endpoint_or_gives_an_older_one_the_events_of_auctions_and_else_writes_nothing() {
+        let (id, now) = (Seq::new(3).expect("in range"), events().expect("known types"));
+        let command = |known| bring_in_line(known).map(|submission| submission.command);
+        let is_create = |command| matches!(command, Some(Command::Endpoint(command)) if matches!(*command, EndpointCommand::Create(_)));
+        assert!(is_create(command(None)));
+        let before = EventFilter::of_names(["order.paid", "order.expired"]).expect("known types");
+        let Some(Command::Endpoint(patched)) = command(Some((id, before))) else { panic!("nothing is changed") };
+        let EndpointCommand::Patch(PatchEndpoint { endpoint, patch, .. }) = *patched else { panic!("{patched:?}") };
+        assert_eq!((endpoint, patch.events, patch.state), (id, Some(now), None));
+        assert_eq!(command(Some((id, now))), None);
+    }
+}
