@@ -12,7 +12,7 @@ struct Threshold {
     severity: &'static str,
     /// The condition in the rules of Prometheus.
     condition: &'static str,
-    /// Words for people; the value follows.
+    /// Words for people; the value stands behind them, a share before them.
     summary: &'static str,
     value: fn(&MetricsPage) -> f64,
     limit: f64,
@@ -45,7 +45,7 @@ const THRESHOLDS: &[Threshold] = &[
         "FirstcomeOversold",
         "page",
         "firstcome_oversold_units > 0",
-        "units are oversold",
+        "units oversold",
         |page| of(page, &metric::OVERSOLD),
         0.0,
     ),
@@ -53,7 +53,7 @@ const THRESHOLDS: &[Threshold] = &[
         "FirstcomeUndersold",
         "page",
         "firstcome_undersold_units > 0",
-        "units are undersold",
+        "units undersold",
         |page| of(page, &metric::UNDERSOLD),
         0.0,
     ),
@@ -61,7 +61,7 @@ const THRESHOLDS: &[Threshold] = &[
         "FirstcomeCountersDisagree",
         "page",
         "firstcome_mismatched_drops > 0",
-        "drops are paused: counters and recount disagree",
+        "drops that are paused because counters and recount disagree",
         |page| of(page, &metric::MISMATCHED),
         0.0,
     ),
@@ -77,7 +77,7 @@ const THRESHOLDS: &[Threshold] = &[
         alert: "FirstcomeDiskLow",
         severity: "page",
         condition: "firstcome_disk_free_bytes < 2147483648",
-        summary: "bytes are free on the disk of the database",
+        summary: "bytes free on the disk of the database",
         // Not measured yet in the first second.
         value: |page| match of(page, &metric::DISK_FREE) {
             free if free > 0.0 => free,
@@ -106,7 +106,7 @@ const THRESHOLDS: &[Threshold] = &[
         "FirstcomeRefundsDue",
         "ticket",
         "firstcome_refunds_due > 0",
-        "refunds are due",
+        "refunds due",
         |page| of(page, &metric::REFUNDS_DUE),
         0.0,
     ),
@@ -130,7 +130,7 @@ const THRESHOLDS: &[Threshold] = &[
         "FirstcomeMemoryHigh",
         "page",
         "firstcome_resident_memory_bytes > 1610612736",
-        "bytes of memory are resident",
+        "bytes of memory that are resident",
         |page| of(page, &metric::RESIDENT),
         1_610_612_736.0,
     ),
@@ -138,7 +138,7 @@ const THRESHOLDS: &[Threshold] = &[
         "FirstcomeKeysForgotten",
         "ticket",
         "firstcome_idempotency_keys_evicted > 0",
-        "idempotency keys were forgotten too early",
+        "idempotency keys that were forgotten too early",
         |page| of(page, &metric::KEYS_EVICTED),
         0.0,
     ),
@@ -146,7 +146,7 @@ const THRESHOLDS: &[Threshold] = &[
         "FirstcomeOutboxLate",
         "ticket",
         "firstcome_outbox_age_seconds > 300",
-        "seconds is the outbox behind",
+        "seconds that the outbox is behind",
         |page| of(page, &metric::OUTBOX_AGE),
         300.0,
     ),
@@ -154,7 +154,7 @@ const THRESHOLDS: &[Threshold] = &[
         "FirstcomeEndpointDead",
         "ticket",
         "firstcome_outbox_breakers_open > 0",
-        "webhook endpoints do not answer",
+        "webhook endpoints that do not answer",
         |page| of(page, &metric::OUTBOX_BROKEN),
         0.0,
     ),
@@ -162,7 +162,7 @@ const THRESHOLDS: &[Threshold] = &[
         "FirstcomeDeadLetters",
         "ticket",
         "firstcome_outbox_dead_letters > 0",
-        "deliveries were given up",
+        "deliveries that were given up",
         |page| of(page, &metric::OUTBOX_DEAD),
         0.0,
     ),
@@ -170,7 +170,7 @@ const THRESHOLDS: &[Threshold] = &[
         "FirstcomeNodeBehind",
         "ticket",
         "firstcome_node_stale_seconds > 5",
-        "seconds is this node behind",
+        "seconds that this node is behind",
         |page| of(page, &metric::NODE_STALE),
         5.0,
     ),
@@ -196,18 +196,18 @@ fn measured(rule: &Threshold, page: &MetricsPage) -> ConsoleGauge {
 }
 
 fn alert(gauge: &ConsoleGauge, rule: &Threshold) -> ConsoleAlert {
-    let value = if rule.limit > 0.0 && rule.limit < 1.0 {
-        format!("{:.0} % ", gauge.value * 100.0)
+    let summary = if rule.limit > 0.0 && rule.limit < 1.0 {
+        format!("{:.0} % {}", gauge.value * 100.0, rule.summary)
     } else if rule.alert == "FirstcomeReadOnly" {
-        String::new()
+        rule.summary.to_owned()
     } else {
-        format!("{:.0} ", gauge.value)
+        format!("{}: {:.0}", rule.summary, gauge.value)
     };
     ConsoleAlert {
         name: rule.alert.into(),
         severity: rule.severity.into(),
         state: "firing".into(),
-        summary: format!("{value}{}", rule.summary),
+        summary,
         description: None,
         since: None,
         has_runbook: runbooks::page(rule.alert).is_some(),

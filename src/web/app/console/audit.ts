@@ -1,4 +1,5 @@
 // The audit: rows in words, and a reader of its stream of lines.
+import { count } from "../shared/words";
 import { price, spoken } from "./format";
 import { authorization, signedIn } from "./session";
 import type { AuditRow } from "./shapes";
@@ -33,7 +34,7 @@ const WORDS: Record<string, string> = {
 /** The words of one row: the event, then the operator and their reason. */
 export function sentence(row: AuditRow): string {
   const order = row.order_seq === undefined ? "" : `Order ${row.order_seq}`;
-  const units = row.quantity === undefined ? "" : `${Math.abs(row.quantity)} ${Math.abs(row.quantity) === 1 ? "unit" : "units"}`;
+  const units = row.quantity === undefined ? "" : `${count(Math.abs(row.quantity))} ${Math.abs(row.quantity) === 1 ? "unit" : "units"}`;
   const detail = row.detail ?? {};
   const currency = typeof detail["currency"] === "string" ? detail["currency"] : "";
   const amount = row.amount === undefined ? "" : currency ? price(row.amount, currency) : `${row.amount} minor units`;

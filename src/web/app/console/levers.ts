@@ -1,6 +1,7 @@
 // The levers: each opens the dialog with what will happen, and sends one request.
 import { act, say, type Field, type Values } from "./dialog";
 import { price, typedMoney } from "./format";
+import { count } from "../shared/words";
 import { ask } from "./session";
 import type { Auction, Drop, Endpoint, Order, Payment } from "./shapes";
 
@@ -13,7 +14,7 @@ const dropPath = (drop: Drop, verb: string) => `/v1/drops/${drop.id}/${verb}`;
 export function pauseDrop(drop: Drop): void {
   act({
     title: `Pause “${drop.name}”`,
-    lines: ["New orders are refused at once.", `${drop.held} units are held: checkout, cancel and payment of their orders go on.`],
+    lines: ["New orders are refused at once.", `${count(drop.held)} units are held: checkout, cancel and payment of their orders go on.`],
     confirm: "Pause",
     run: (values) => post(dropPath(drop, "pause"), values),
     done: () => `“${drop.name}” is paused.`,
@@ -23,7 +24,7 @@ export function pauseDrop(drop: Drop): void {
 export function resumeDrop(drop: Drop): void {
   act({
     title: `Resume “${drop.name}”`,
-    lines: [`${drop.available} units are on sale again at once.`],
+    lines: [`${count(drop.available)} units are on sale again at once.`],
     confirm: "Resume",
     run: (values) => post(dropPath(drop, "resume"), values),
     done: () => `“${drop.name}” takes orders again.`,
@@ -33,7 +34,7 @@ export function resumeDrop(drop: Drop): void {
 export function closeDrop(drop: Drop): void {
   act({
     title: `Close “${drop.name}” for good`,
-    lines: ["The drop ends now, and cannot be opened again.", `${drop.available} free units are not sold. Orders that are held can still be paid.`],
+    lines: ["The drop ends now, and cannot be opened again.", `${count(drop.available)} free units are not sold. Orders that are held can still be paid.`],
     confirm: "Close for good",
     isDangerous: true,
     typed: drop.name,
@@ -45,11 +46,11 @@ export function closeDrop(drop: Drop): void {
 export function adjustStock(drop: Drop): void {
   act({
     title: `Stock of “${drop.name}”`,
-    lines: [`The total is ${drop.total}: ${drop.available} free, ${drop.held} held, ${drop.sold} sold.`, "The total never falls below what is held and sold."],
+    lines: [`The total is ${count(drop.total)}: ${count(drop.available)} free, ${count(drop.held)} held, ${count(drop.sold)} sold.`, "The total never falls below what is held and sold."],
     confirm: "Change the stock",
     fields: [{ name: "delta", label: "Units to add; with a minus, to take away", kind: "number", value: "", min: -drop.available, help: `At least ${-drop.available}.` }],
     run: (values) => post(dropPath(drop, "stock"), { ...values, expected_total: drop.total }),
-    done: (body) => `The total of “${drop.name}” is ${(body as Drop).total}.`,
+    done: (body) => `The total of “${drop.name}” is ${count((body as Drop).total)}.`,
   });
 }
 
@@ -164,7 +165,7 @@ export function changeEndpoint(endpoint: Endpoint): void {
 export function deleteEndpoint(endpoint: Endpoint): void {
   act({
     title: `Delete endpoint ${endpoint.id}`,
-    lines: [endpoint.url, `${endpoint.waiting} deliveries wait and ${endpoint.dead} were given up: they are lost.`],
+    lines: [endpoint.url, `${count(endpoint.waiting)} deliveries wait and ${endpoint.dead} were given up: they are lost.`],
     confirm: "Delete for good",
     isDangerous: true,
     typed: `endpoint ${endpoint.id}`,

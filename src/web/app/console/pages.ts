@@ -67,6 +67,7 @@ export function webhooksPage(id: string) {
         this.secret = secret;
       };
     },
+    eventWords: ({ events }: Endpoint) => (events.length > 6 ? `${events.length} types of events` : events.join(", ")),
     chosen(this: { endpoints: Endpoint[] }) {
       return this.endpoints.find((endpoint) => String(endpoint.id) === id) ?? null;
     },
