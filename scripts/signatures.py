@@ -1,7 +1,7 @@
 """Signs events with the packages of Stripe and Standard Webhooks and sends them to the server; verifies the server's own
 webhooks with the package.
 
-    signatures.py URL DIRECTORY_OF_SECRETS ADMIN_URL
+    signatures.py URL DIRECTORY_OF_SECRETS ADMIN_URL PORT_OF_STRIPES_STAND_IN
 """
 
 import http.server
@@ -17,8 +17,9 @@ from pathlib import Path
 import stripe
 from client import ask, check, checks
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from stripe_refunds import refunds
 
-URL, SECRETS, ADMIN = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+URL, SECRETS, ADMIN, STRIPE_PORT = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 
 
 def secret(name):
@@ -132,6 +133,12 @@ def stripe_webhooks():
             check("stale", send("stripe", {"Stripe-Signature": old}, body.encode()), (400, "validation"))
 
 
+def send_stripe(order, event_id):
+    body = stripe_body(order, event_id)
+    headers = {"Stripe-Signature": stripe_header("stripe", body, int(time.time()))}
+    return send("stripe", headers, body.encode())
+
+
 def server_webhooks():
     """Verifies the server's webhooks with the package, with both secrets during a rotation."""
     deliveries = queue.Queue()
@@ -175,4 +182,5 @@ standard_webhooks("standard-webhooks", ["standard", "standard-next"])
 standard_webhooks("sandbox", ["sandbox"])
 stripe_webhooks()
 server_webhooks()
+refunds(URL, ADMIN, STRIPE_PORT, new_order, send_stripe)
 print(f"{checks()} signature checks with stripe {stripe.VERSION} and standardwebhooks passed")
