@@ -6,18 +6,23 @@ mod http;
 mod provider_stub;
 mod provider_webhooks;
 mod refund_stand_in;
+mod viewed_node;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use firstcome::config::PaymentSettings;
 use firstcome::store::verify;
-use http::{Server, call, until};
+use firstcome::writer::NodeView;
+use firstcome::writer::clock::boot_clock;
+use http::{Server, call, serve_node, until};
 use provider_stub::shop;
 use provider_webhooks::{STANDARD_KEY, Webhook, event, now, secret_file, settings, standard};
 use refund_stand_in::{Act, PAID, StandIn, event_of, payment_of};
 use serde_json::{Value, json};
+use viewed_node::{follow, lead};
 
 fn automatic(directory: &Path, stand_in: &StandIn) -> PaymentSettings {
     PaymentSettings {
@@ -31,10 +36,14 @@ fn automatic(directory: &Path, stand_in: &StandIn) -> PaymentSettings {
 
 fn start(directory: &Path, stand_in: &StandIn) -> Server {
     let server = shop(directory, automatic(directory, stand_in));
+    create_drop(&server);
+    server
+}
+
+fn create_drop(server: &Server) {
     let drop = json!({ "sku": "S", "name": "N", "currency": "EUR", "unit_price": PAID, "total": 1000,
                        "starts_at": "2020-01-01T00:00:00Z", "per_buyer_limit": 1000 });
     assert_eq!(server.admin("POST", "/v1/drops", &drop).status, 201);
-    server
 }
 
 fn order(server: &Server, key: &str) -> String {
@@ -175,6 +184,7 @@ fn a_refund_on_which_stripe_works_is_not_requested_again_and_its_webhook_ends_it
     let server = start(scratch.path(), &stand_in);
     let (first, second) = (unkept(&server, "pi_1"), unkept(&server, "pi_2"));
     until("Stripe has both", || count(&server, "pending") == 2);
+    assert_eq!(payment(&server, &first)["automatic_refund"], "pending");
     server.stop();
     let server = shop(scratch.path(), automatic(scratch.path(), &stand_in));
     until("a start finds them under way", || count(&server, "pending") == 2);
@@ -248,7 +258,41 @@ fn a_refund_that_stripe_does_not_make_is_given_up_at_once_and_told() {
     let late = unkept(&server, "pi_4");
     until("it is refunded", || is_refunded(&server, &late, PAID));
     assert_eq!(stand_in.requests().len(), 4);
-    assert!(orders.iter().all(|order| payment(&server, order)["refund_due_amount"] == PAID));
+    let left = orders.map(|order| payment(&server, &order));
+    assert!(left.iter().all(|left| left["refund_due_amount"] == PAID && left["automatic_refund"] == "given_up"));
+    let mut reasons = left.map(|left| left["automatic_refund_reason"].as_str().expect("a reason").to_string());
+    reasons.sort();
+    assert_eq!(reasons[..2], ["400 charge_already_refunded", "400 charge_disputed"].map(String::from));
+    assert!(reasons[2].ends_with(" failed at the provider"), "{reasons:?}");
+    assert_eq!(payment(&server, &late).get("automatic_refund"), None);
+    stop_and_verify(server, scratch.path());
+}
+
+#[test]
+fn what_an_operator_settles_while_stripe_fails_is_not_requested_again_and_a_part_leaves_the_rest() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let stand_in = StandIn::start();
+    stand_in.acts(&[Act::Refuse(500, "Retry-After: 1\r\n", "api_error", "")]);
+    let server = start(scratch.path(), &stand_in);
+    let late = unkept(&server, "pi_1");
+    until("the first request failed", || payment(&server, &late)["automatic_refund"] == "retried");
+    let settle = |amount: u64| {
+        let body = json!({ "reference": format!("transfer {amount}"), "amount": amount, "reason": "paid by transfer" });
+        assert_eq!(server.admin("POST", &format!("/v1/orders/{late}/refund-settled"), &body).status, 200);
+    };
+    settle(1000);
+    until("the rest is refunded", || is_refunded(&server, &late, PAID));
+    let amounts: Vec<u64> = stand_in.refunds().iter().map(|refund| refund.amount).collect();
+    assert_eq!(amounts, [PAID - 1000], "never more than is due");
+    stand_in.acts(&[Act::Refuse(500, "Retry-After: 2\r\n", "api_error", "")]);
+    let other = unkept(&server, "pi_2");
+    until("the request failed", || payment(&server, &other)["automatic_refund"] == "retried");
+    let all = json!({ "reference": "transfer 2", "reason": "paid by transfer" });
+    assert_eq!(server.admin("POST", &format!("/v1/orders/{other}/refund-settled"), &all).status, 200);
+    // A later refund shows that the thread has gone on without it.
+    let third = unkept(&server, "pi_3");
+    until("the next one is refunded", || is_refunded(&server, &third, PAID));
+    assert!(stand_in.refunds().iter().all(|refund| refund.payment != "pi_2"), "it was paid by hand");
     stop_and_verify(server, scratch.path());
 }
 
@@ -270,6 +314,29 @@ fn three_hundred_refunds_of_a_closed_drop_are_made_by_the_server_and_not_by_hand
     assert_eq!((stand_in.refunds().len(), payments.len()), (300, 300), "one refund of each payment");
     assert!(orders.iter().all(|order| is_refunded(&server, order, PAID)));
     stop_and_verify(server, scratch.path());
+}
+
+#[test]
+fn in_a_cluster_refunds_are_the_leader_s_and_who_leads_next_makes_none_again() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let stand_in = StandIn::start();
+    stand_in.acts(&[Act::Lose]);
+    let view = Arc::new(NodeView::new("a".into()));
+    let server = serve_node(scratch.path(), &view, |config| config.payments = automatic(scratch.path(), &stand_in));
+    // The writer decides, the lease has ended: the refund is left to who leads.
+    view.set_leads_until(Some(boot_clock()));
+    create_drop(&server);
+    let late = unkept(&server, "pi_1");
+    let looks = Instant::now() + Duration::from_millis(500);
+    until("several looks at what is due", || Instant::now() > looks);
+    assert_eq!(stand_in.stub.requests().len(), 0);
+    lead(&view);
+    until("it is requested, and the answer is lost", || stand_in.refunds().len() == 1);
+    follow(&view);
+    lead(&view);
+    until("it is found and settled", || is_refunded(&server, &late, PAID));
+    assert_eq!((stand_in.refunds().len(), stand_in.requests().len()), (1, 1));
+    server.stop();
 }
 
 #[test]

@@ -35,6 +35,7 @@ use crate::api::Problem;
 use crate::api::code::Code;
 use crate::config::Config;
 use crate::egress::EgressClient;
+use crate::payments::refunds::RefundStates;
 use crate::payments::sessions::RefusedSessions;
 use crate::payments::{WebhookVerifiers, accepted_amounts};
 use crate::read::metrics_sample::MetricsSampler;
@@ -67,6 +68,7 @@ pub struct ServerState {
     pub verifiers: WebhookVerifiers,
     /// Orders that the provider does not take.
     pub refused_sessions: Arc<RefusedSessions>,
+    pub refund_states: Arc<RefundStates>,
     /// Checks the address of an endpoint before it is created.
     pub egress: EgressClient,
     /// Permits to read bodies of webhooks that are longer than those of other requests.

@@ -8,6 +8,7 @@
 
 mod due;
 mod refund_loop;
+mod states;
 mod stripe;
 
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::watch;
+
+pub use states::{AutomaticRefund, RefundStates};
 
 use super::provider_api::NoResponse;
 use crate::config::{Config, ConfigError};
@@ -127,7 +130,10 @@ impl RefundProvider {
 }
 
 /// The refunds of one provider, ready to start.
-pub struct RefundService(Arc<RefundProvider>);
+pub struct RefundService {
+    provider: Arc<RefundProvider>,
+    states: Arc<RefundStates>,
+}
 
 /// The running thread of a refund service.
 pub struct RefundThread {
@@ -153,9 +159,16 @@ impl RefundService {
         let mut services = Vec::new();
         if settings.automatic_refunds && settings.stripe_api_key_file.is_some() {
             let stripe = stripe::StripeRefunds::open(settings)?;
-            services.push(RefundService(Arc::new(RefundProvider::Stripe(stripe))));
+            let provider = Arc::new(RefundProvider::Stripe(stripe));
+            services.push(RefundService { provider, states: Arc::default() });
         }
         Ok(services)
+    }
+
+    /// Returns the states of refunds, which a service keeps up to date; none without a service.
+    #[must_use]
+    pub fn states(services: &[RefundService]) -> Arc<RefundStates> {
+        services.first().map(|service| Arc::clone(&service.states)).unwrap_or_default()
     }
 
     /// Starts the thread.
@@ -166,7 +179,7 @@ impl RefundService {
         let (stop, stopping) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let panics = PanicMeter::new(&parts.telemetry, "fc-refunds");
-        let meter = refund_loop::RefundMetrics::new(&parts.telemetry, self.0.provider());
+        let meter = refund_loop::RefundMetrics::new(&parts.telemetry, self.provider.provider());
         let thread = std::thread::Builder::new().name("fc-refunds".into()).spawn(move || {
             let work = || runtime.block_on(self.run(&parts, &meter, stopping.clone()));
             // The scan at a start finds again what is due.
@@ -187,7 +200,12 @@ impl RefundService {
     ) {
         while !*stopping.borrow() {
             if parts.writer.may_act() {
-                let work = refund_loop::RefundLoop::new(Arc::clone(&self.0), meter.clone(), parts.clone());
+                let work = refund_loop::RefundLoop::new(
+                    Arc::clone(&self.provider),
+                    meter.clone(),
+                    Arc::clone(&self.states),
+                    parts.clone(),
+                );
                 work.run(stopping.clone()).await;
             } else {
                 tokio::select! {

@@ -206,6 +206,7 @@ pub fn start_viewed(
         admission,
         verifiers,
         refused_sessions: Arc::clone(&refused),
+        refund_states: RefundService::states(&refunds),
         tls,
         egress,
         prometheus,

@@ -26,6 +26,7 @@ use crate::http::slow_queries::{QueryQueue, QueryThread};
 use crate::http::worker::{ServerState, Worker};
 use crate::http::{openapi, trace_context};
 use crate::payments::WebhookVerifiers;
+use crate::payments::refunds::RefundStates;
 use crate::payments::sessions::RefusedSessions;
 use crate::read::{AuditorState, Reader};
 use crate::store::backup_requests::BackupRequests;
@@ -57,6 +58,7 @@ pub(super) struct ServerParts {
     pub(super) admission: Admission,
     pub(super) verifiers: WebhookVerifiers,
     pub(super) refused_sessions: Arc<RefusedSessions>,
+    pub(super) refund_states: Arc<RefundStates>,
     pub(super) tls: Tls,
     pub(super) egress: EgressClient,
     pub(super) prometheus: Option<PrometheusClient>,
@@ -103,6 +105,7 @@ impl ServerThreads {
             admission: Arc::new(parts.admission),
             verifiers: parts.verifiers,
             refused_sessions: parts.refused_sessions,
+            refund_states: parts.refund_states,
             egress: parts.egress,
             prometheus: parts.prometheus,
             long_bodies: Semaphore::new(LONG_BODIES_MAX),

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::encoding::to_bytes;
 use super::scalars;
+use crate::payments::refunds::AutomaticRefund;
 use crate::read::PaymentRow;
 use crate::types::{JSON_INTEGER_MAX, Provider, Seq};
 
@@ -31,6 +32,18 @@ pub(super) struct PaymentJson<'a> {
     /// The event that recorded it.
     #[schemars(range(min = 1, max = Seq::MAX.get()))]
     seq: u64,
+    /// The state of the refund that the server makes at the provider: pending there, to be retried after a failure, or
+    /// given up and left to an operator. Absent if none of these holds, and where refunds are made by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "automatic_refund_words")]
+    automatic_refund: Option<&'static str>,
+    /// The reason why the automatic refund failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    automatic_refund_reason: Option<&'a str>,
+}
+
+fn automatic_refund_words(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "string", "enum": ["pending", "retried", "given_up"] })
 }
 
 fn provider_words(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
@@ -39,7 +52,7 @@ fn provider_words(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 }
 
 #[must_use]
-pub fn payment_body(row: &PaymentRow) -> Bytes {
+pub fn payment_body(row: &PaymentRow, refund: Option<&AutomaticRefund>) -> Bytes {
     to_bytes(&PaymentJson {
         provider: row.provider.as_str(),
         reference: &row.reference,
@@ -49,5 +62,7 @@ pub fn payment_body(row: &PaymentRow) -> Bytes {
         refunded_amount: row.refunded.get(),
         refund_due_amount: row.refund_due.get(),
         seq: row.seq.get(),
+        automatic_refund: refund.map(AutomaticRefund::as_str),
+        automatic_refund_reason: refund.and_then(AutomaticRefund::reason),
     })
 }

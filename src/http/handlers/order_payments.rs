@@ -16,7 +16,9 @@ use crate::http::request::{Call, IDEMPOTENT_REPLAYED, json};
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::Route;
 use crate::http::worker::Worker;
-use crate::read;
+use crate::read::refunds::PaymentKey;
+use crate::read::{self, PaymentRow};
+use crate::types::Amount;
 use crate::types::digest_key::KeyScope;
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
@@ -71,7 +73,12 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
 pub(super) fn payments(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let order = find_order(worker, call)?.seq;
     let rows = worker.reader.read(|connection| read::payments::payments_of(connection, order));
-    let bodies: Vec<_> = rows.map_err(|error| fault(&error))?.iter().map(payment_body).collect();
+    let states = &worker.server.refund_states;
+    let body = |row: &PaymentRow| {
+        let state = states.state(PaymentKey { order, payment: row.seq });
+        payment_body(row, state.as_ref().filter(|_| row.refund_due != Amount::ZERO))
+    };
+    let bodies: Vec<_> = rows.map_err(|error| fault(&error))?.iter().map(body).collect();
     Ok(json(StatusCode::OK, page_body(&bodies, None)))
 }
 
@@ -97,7 +104,7 @@ pub(super) async fn refund(worker: &Worker, mut call: Call) -> Result<Response<B
     let key = call.idempotency_key()?;
     let order = find_order(worker, &call)?.seq;
     let digests = &worker.writer.digest_key;
-    let params = format!("{:?} {restock_quantity}", amount.map(crate::types::Amount::get));
+    let params = format!("{:?} {restock_quantity}", amount.map(Amount::get));
     let key = CommandKey {
         digest: digests.command_key(KeyScope::Refund(order), call.operator_name(), &key),
         params: digests.params(params.as_bytes()),

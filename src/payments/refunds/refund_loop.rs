@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::due::{Attempt, Attempts, Left};
-use super::{RefundDependencies, RefundError, RefundProvider};
+use super::{AutomaticRefund, RefundDependencies, RefundError, RefundProvider, RefundStates};
 use crate::failpoints;
 use crate::payments::provider_api::backoff;
 use crate::read::refunds::{self, PaymentKey, TouchedOrders};
@@ -39,6 +39,8 @@ const REPLAYED_WAIT: Duration = Duration::from_secs(3600);
 pub(super) struct RefundLoop {
     attempts: Attempts,
     meter: RefundMetrics,
+    /// Shared with the list of an order's payments.
+    states: Arc<RefundStates>,
     /// The last event that was read; `None` before the first read.
     read_to: Option<Seq>,
     /// The last order of the scan at start that was read; `None` once the scan is complete.
@@ -90,10 +92,16 @@ impl RefundMetrics {
 }
 
 impl RefundLoop {
-    pub(super) fn new(provider: Arc<RefundProvider>, meter: RefundMetrics, parts: RefundDependencies) -> RefundLoop {
+    pub(super) fn new(
+        provider: Arc<RefundProvider>,
+        meter: RefundMetrics,
+        states: Arc<RefundStates>,
+        parts: RefundDependencies,
+    ) -> RefundLoop {
         RefundLoop {
             attempts: Attempts { provider, reader: parts.reader, writer: parts.writer },
             meter,
+            states,
             read_to: None,
             scanned: Some(Seq::ZERO),
             waiting: BTreeMap::new(),
@@ -131,6 +139,7 @@ impl RefundLoop {
             }
         }
         self.measure(0, 0);
+        self.states.clear();
     }
 
     fn measure(&self, waiting: usize, left: usize) {
@@ -170,7 +179,9 @@ impl RefundLoop {
         let due = self.attempts.reader.read(|connection| refunds::due_of_order(connection, order, provider))?;
         let of_order = |key: &PaymentKey| key.order == order;
         self.waiting.retain(|key, _| !of_order(key));
-        self.given_up.retain(|key| !of_order(key));
+        for key in self.given_up.extract_if(.., of_order) {
+            self.states.set(key, None);
+        }
         for key in due {
             match self.busy.get_mut(&key) {
                 Some(is_stale) => *is_stale = true,
@@ -211,6 +222,7 @@ impl RefundLoop {
                 self.failures = 0;
                 self.meter.made.increment(attempt.made);
                 self.meter.found.increment(attempt.found);
+                self.states.set(key, (attempt.left == Left::Pending).then_some(AutomaticRefund::Pending));
                 match attempt.left {
                     Left::Nothing => {
                         tracing::info!(%order, %payment, made = attempt.made, found = attempt.found, "refund settled");
@@ -228,6 +240,7 @@ impl RefundLoop {
                 self.failures = 0;
                 self.meter.given_up.increment(1);
                 self.given_up.insert(key);
+                self.states.set(key, Some(AutomaticRefund::GivenUp(reason.clone())));
                 tracing::error!(
                     %order, %payment, %reason,
                     "the provider does not make a refund: it is left to the operator; see FirstcomeRefundsGivenUp"
@@ -237,12 +250,14 @@ impl RefundLoop {
             Err(RefundError::Replayed(reason)) => {
                 self.meter.failed.increment(1);
                 tracing::warn!(%order, %payment, %reason, "the provider repeats its error; the refund is tried again in an hour");
+                self.states.set(key, Some(AutomaticRefund::Retried(reason)));
                 Some(REPLAYED_WAIT)
             }
             Err(RefundError::Retry { reason, retry_after }) => {
                 self.meter.failed.increment(1);
                 self.failures = self.failures.saturating_add(1);
                 tracing::warn!(%order, %payment, attempts, %reason, "refund not made; it is tried again");
+                self.states.set(key, Some(AutomaticRefund::Retried(reason)));
                 let all = self.failures.checked_sub(FAILURES_IN_A_ROW).map(backoff);
                 if let Some(wait) = retry_after.max(all) {
                     self.paused_until = Some(Instant::now() + wait);

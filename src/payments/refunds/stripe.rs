@@ -132,3 +132,40 @@ fn secret(text: &str) -> HeaderValue {
     value.set_sensitive(true);
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_stripes_own_error_about_the_refund_gives_it_up() {
+        // Status and type of Stripe's error, and whether the refund is given up.
+        for (status, class, is_given_up) in [
+            (400, Some("invalid_request_error"), true),
+            (402, Some("card_error"), true),
+            (404, Some("invalid_request_error"), true),
+            (422, Some("invalid_request_error"), true),
+            (400, Some("idempotency_error"), false),
+            (409, Some("idempotency_error"), false),
+            (401, Some("invalid_request_error"), false),
+            (403, Some("invalid_request_error"), false),
+            (429, Some("rate_limit_error"), false),
+            (429, Some("invalid_request_error"), false),
+            (402, Some("api_error"), false),
+            (500, Some("api_error"), false),
+            (400, None, false),
+            (404, None, false),
+            (302, None, false),
+        ] {
+            let body = json!({ "error": { "type": class } });
+            let mut response = ApiResponse::of(status, body.to_string());
+            let answer = error(&response, &body);
+            assert_eq!(matches!(answer, RefundError::GivenUp(_)), is_given_up, "{status} {body}");
+            response.is_replayed = true;
+            let answer = error(&response, &body);
+            assert_eq!(matches!(answer, RefundError::Replayed(_)), !is_given_up, "{status} {body}, replayed");
+        }
+    }
+}
