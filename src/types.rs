@@ -44,7 +44,9 @@ pub use order_facts::{OrderFacts, RiskNote, Signal, SignalSet};
 pub use order_id::{OrderId, OrderSecret};
 pub use order_range::OrderRange;
 pub use packing::Packing;
-pub use payment::{Disposition, IgnoredReason, NotKeptReason, Provider, ProviderEventKind, ReceivedPayment};
+pub use payment::{
+    AutomaticRefund, Disposition, IgnoredReason, NotKeptReason, Provider, ProviderEventKind, ReceivedPayment,
+};
 pub use policy_state::PolicyState;
 pub use published::{Published, SnapshotGate};
 pub use shard::Shard;

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub use states::{AutomaticRefund, RefundStates};
+pub use states::RefundStates;
 
 use super::provider_api::NoResponse;
 use crate::config::{Config, ConfigError};

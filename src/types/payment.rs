@@ -53,6 +53,36 @@ pub struct ReceivedPayment {
     pub foreign: Option<Currency>,
 }
 
+/// The state of a payment's automatic refund.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AutomaticRefund {
+    /// The provider has not finished it.
+    Pending,
+    /// The last attempt failed for this reason; another one follows.
+    Retried(String),
+    /// It is left to an operator for this reason.
+    GivenUp(String),
+}
+
+impl AutomaticRefund {
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            AutomaticRefund::Pending => "pending",
+            AutomaticRefund::Retried(_) => "retried",
+            AutomaticRefund::GivenUp(_) => "given_up",
+        }
+    }
+
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            AutomaticRefund::Pending => None,
+            AutomaticRefund::Retried(reason) | AutomaticRefund::GivenUp(reason) => Some(reason),
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ProviderEventKind {
     PaymentSucceeded,

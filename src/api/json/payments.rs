@@ -6,9 +6,8 @@ use serde::Serialize;
 
 use super::encoding::to_bytes;
 use super::scalars;
-use crate::payments::refunds::AutomaticRefund;
 use crate::read::PaymentRow;
-use crate::types::{JSON_INTEGER_MAX, Provider, Seq};
+use crate::types::{AutomaticRefund, JSON_INTEGER_MAX, Provider, Seq};
 
 /// A payment received for an order, and its refunds.
 #[derive(Serialize, JsonSchema)]

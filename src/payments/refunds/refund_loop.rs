@@ -11,13 +11,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::due::{Attempt, Attempts, Left};
-use super::{AutomaticRefund, RefundDependencies, RefundError, RefundProvider, RefundStates};
+use super::{RefundDependencies, RefundError, RefundProvider, RefundStates};
 use crate::failpoints;
 use crate::payments::provider_api::backoff;
 use crate::read::refunds::{self, PaymentKey, TouchedOrders};
 use crate::read::sessions::last_event;
 use crate::telemetry::{Telemetry, catalogue as metric};
-use crate::types::{Provider, Seq};
+use crate::types::{AutomaticRefund, Provider, Seq};
 
 /// Pause between two searches for refunds that are due.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);

@@ -5,39 +5,10 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 
 use crate::read::refunds::PaymentKey;
+use crate::types::AutomaticRefund;
 
 /// Payments that are remembered; the oldest ones are forgotten first.
 const PAYMENTS_MAX: usize = 20_000;
-
-/// The state of a payment's automatic refund.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum AutomaticRefund {
-    /// The provider has not finished it.
-    Pending,
-    /// The last attempt failed for this reason; another one follows.
-    Retried(String),
-    /// It is left to an operator for this reason.
-    GivenUp(String),
-}
-
-impl AutomaticRefund {
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            AutomaticRefund::Pending => "pending",
-            AutomaticRefund::Retried(_) => "retried",
-            AutomaticRefund::GivenUp(_) => "given_up",
-        }
-    }
-
-    #[must_use]
-    pub fn reason(&self) -> Option<&str> {
-        match self {
-            AutomaticRefund::Pending => None,
-            AutomaticRefund::Retried(reason) | AutomaticRefund::GivenUp(reason) => Some(reason),
-        }
-    }
-}
 
 /// The payments whose automatic refund is not simply under way.
 #[derive(Default)]
