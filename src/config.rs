@@ -27,6 +27,7 @@ pub mod secret_file;
 mod setting;
 mod settings;
 mod shards;
+mod storefront;
 mod toml_file;
 mod traces;
 mod values;
@@ -50,6 +51,7 @@ pub use model::{
 pub use setting::Setting;
 pub use settings::all_settings;
 pub use shards::{RouteLimits, ShardNode, ShardNodes, ShardsConfig};
+pub use storefront::StorefrontSettings;
 pub use values::host_address;
 
 /// Prefix of every environment variable with a setting.

@@ -1,63 +1,122 @@
-//! Pages for browsers, rendered on the server. They work without JavaScript and load nothing from elsewhere.
+//! Pages for browsers, rendered on the server. Their essential path works without JavaScript.
 //!
 //! Rendering is pure: plain values go in, text comes out. maud escapes every value.
 
 pub mod assets;
+pub mod auction;
 pub mod console;
 pub mod order;
 pub mod policy;
 pub mod report;
 pub mod runbooks;
 pub mod shop;
+pub mod words;
 
-use std::sync::LazyLock;
+use maud::{DOCTYPE, Markup, html};
 
-use aws_lc_rs::digest;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use words::Language;
 
-const STYLE: &str = include_str!("web/style.css");
+use crate::types::text::rfc3339;
+use crate::types::{Amount, Currency, UnixMillis, money};
 
-/// Allows a page only its own style, and forms to this server.
-pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
-    let hash = STANDARD.encode(digest::digest(&digest::SHA256, STYLE.as_bytes()));
-    format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    )
-});
+/// The parts of a page that do not come from its content.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    pub language: Language,
+    /// The path of the page, without its query.
+    pub path: &'a str,
+    /// The name of the shop, which leads to its list if there is one.
+    pub shop_name: &'a str,
+    pub has_shop: bool,
+    /// True if no real money is moved.
+    pub is_demo: bool,
+    /// Buyers have tokens.
+    pub needs_token: bool,
+    /// The address that gives buyers a token, or an empty text.
+    pub login_url: &'a str,
+    pub now: UnixMillis,
+}
+
+impl Frame<'_> {
+    fn text(&self, key: &'static str) -> &'static str {
+        self.language.text(key)
+    }
+}
 
 /// A whole page.
-fn page(title: &str, state: Option<&str>, body: &Markup) -> String {
+fn page(frame: &Frame<'_>, title: &str, state: Option<&str>, body: &Markup) -> String {
+    let language = frame.language;
     let page = html! {
         (DOCTYPE)
-        html lang="en" {
+        html lang=(language.tag()) data-now=(frame.now.get()) data-needs-token[frame.needs_token] data-login=(frame.login_url) {
             head {
                 meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover";
                 meta name="robots" content="noindex";
+                meta name="color-scheme" content="light dark";
                 title { (title) }
-                style { (PreEscaped(STYLE)) }
+                link rel="stylesheet" href=(assets::path("storefront.css"));
+                script type="module" src=(assets::path(&format!("texts-{}.js", language.tag()))) {}
+                script type="module" src=(assets::path("storefront.js")) {}
             }
-            body { main data-state=[state] { (body) } }
+            body {
+                a.skip href="#content" { (frame.text("shop.skip")) }
+                (header(frame))
+                main id="content" data-state=[state] { (body) }
+            }
         }
     };
     page.into_string()
 }
 
+fn header(frame: &Frame<'_>) -> Markup {
+    let language = frame.language;
+    html! {
+        header.top {
+            @if frame.has_shop { a.brand href=(language.path("/")) { (frame.shop_name) } } @else { span.brand { (frame.shop_name) } }
+            nav aria-label=(frame.text("shop.language")) {
+                @for tag in Language::tags() {
+                    a href={ (frame.path) "?lang=" (tag) } hreflang=(tag) lang=(tag) aria-current=[(tag == language.tag()).then_some("true")] {
+                        (tag.to_uppercase())
+                    }
+                }
+            }
+        }
+        @if frame.is_demo { p.demo { (frame.text("shop.demo")) } }
+    }
+}
+
 /// A notice above the content.
 fn notice(text: Option<&str>) -> Markup {
-    html! { @if let Some(text) = text { p.notice role="alert" { (text) } } }
+    html! { @if let Some(text) = text { p.note.bad role="alert" { (text) } } }
+}
+
+/// An amount. Scripts write it as the reader's language does.
+fn amount(amount: Amount, currency: Currency) -> Markup {
+    html! {
+        span.num data-amount=(amount.get()) data-currency=(currency.as_str()) data-digits=(money::digits_of(currency)) {
+            (money::shown(amount, currency))
+        }
+    }
+}
+
+/// An instant in UTC. Scripts write it in the reader's time.
+fn instant(at: UnixMillis) -> Markup {
+    let text = rfc3339(at);
+    // `2026-11-28T12:30:00.000Z`, to the minute.
+    let shown = text.get(..16).unwrap_or(&text).replace('T', " ");
+    html! { time.num datetime=(text) { (shown) " UTC" } }
 }
 
 #[must_use]
-pub fn not_found() -> String {
-    page(
-        "Not found",
-        None,
-        &html! {
-            h1 { "Page not found" }
-            p { "The address may be incomplete or mistyped. The message from the shop has the address of your order." }
-        },
-    )
+pub fn not_found(frame: &Frame<'_>) -> String {
+    let title = frame.text("order.gone");
+    let body = html! {
+        section.card.narrow {
+            h1 { (title) }
+            p { (frame.text("order.gone_text")) }
+            @if frame.has_shop { a.button href=(frame.language.path("/")) { (frame.text("order.back")) } }
+        }
+    };
+    page(frame, title, None, &body)
 }

@@ -17,7 +17,10 @@ const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 
 /// A server with play money, and a drop of its own.
 fn shop(directory: &std::path::Path, drop: &Value) -> Server {
-    let server = serve_with(directory, |config| config.payments.sandbox = true);
+    let server = serve_with(directory, |config| {
+        config.payments.sandbox = true;
+        config.storefront.enabled = true;
+    });
     create(&server, drop);
     server
 }
@@ -45,15 +48,17 @@ fn field(page: &Answer, name: &str) -> String {
     rest.split('"').next().expect("a value").to_string()
 }
 
-/// Reserves in the demo shop: the path of the order's page.
+/// Reserves in the storefront: the path of the page where the order is paid.
 fn reserve(server: &Server, buyer: &str) -> String {
-    let page = get(server, "/");
-    let form = format!("drop_id={}&key={}&buyer={buyer}&quantity=1", field(&page, "drop_id"), field(&page, "key"));
-    let sent = post(server, "/", &form);
+    let page = get(server, "/drops/1");
+    let form = format!("key={}&buyer={buyer}&quantity=1", field(&page, "key"));
+    let sent = post(server, "/drops/1", &form);
     assert_eq!(sent.status, 303, "{}", sent.text);
-    let again = post(server, "/", &form);
+    let again = post(server, "/drops/1", &form);
     assert_eq!(again.headers["location"], sent.headers["location"], "two clicks are one order");
-    sent.headers["location"].clone()
+    let shown = get(server, &sent.headers["location"]);
+    is_a_page(&shown, 200);
+    sent.headers["location"].replace("/orders/", "/pay/")
 }
 
 /// Clicks a button of the sandbox, twice, as impatient people do; the page after it.
@@ -80,10 +85,16 @@ fn is_a_page(page: &Answer, status: u16) {
     assert_eq!(page.headers["cache-control"], "no-store");
     assert_eq!(page.headers["referrer-policy"], "no-referrer");
     let policy = &page.headers["content-security-policy"];
-    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
-    for elsewhere in ["<script", "<link", "<img", "@import", "url(", "src=", "http://", "style=\""] {
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
+    assert!(policy.ends_with("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
+    for elsewhere in ["<style", "<img", "@import", "url(", "http://", "https://", "style=\"", "onclick", "javascript:"]
+    {
         assert!(!page.text.contains(elsewhere), "{elsewhere}: {}", page.text);
     }
+    for source in page.text.split("src=\"").skip(1) {
+        assert!(source.starts_with("/assets/"), "{source}");
+    }
+    assert!(!page.text.contains("<script>") && page.text.matches("<script").count() == 2, "{}", page.text);
 }
 
 #[test]
@@ -92,9 +103,10 @@ fn the_whole_journey_can_be_made_with_forms_alone() {
     let server = shop(scratch.path(), &json!({ "name": "A <b>bold</b> shoe", "per_buyer_limit": 1 }));
     let shown = get(&server, "/");
     is_a_page(&shown, 200);
+    is_a_page(&get(&server, "/drops/1"), 200);
     assert!(shown.text.contains("149.00 EUR") && !shown.text.contains("<b>"), "{}", shown.text);
     let path = reserve(&server, "ann");
-    let refused = post(&server, "/", "drop_id=1&key=other&buyer=ann&quantity=1");
+    let refused = post(&server, "/drops/1", "key=other&buyer=ann&quantity=1");
     is_a_page(&refused, 409);
     assert!(refused.text.contains("role=\"alert\"") && refused.text.contains("Limit per buyer: 1"), "{}", refused.text);
 
@@ -178,7 +190,7 @@ fn a_provider_s_session_is_waited_for_and_then_forwarded_to() {
     assert_eq!(made.body["payment_url"], format!("http://{}{path}", server.0.server.public_address));
     let page = get(&server, &path);
     is_a_page(&page, 200);
-    assert!(page.text.contains("being prepared") && !page.text.contains("<form"), "{}", page.text);
+    assert!(page.text.contains("being prepared") && !page.text.contains("/checkout"), "{}", page.text);
     assert_eq!(page.headers["refresh"], "2");
 
     let order = Seq::new(made.body["seq"].as_u64().expect("a number")).expect("in range");
@@ -200,7 +212,7 @@ fn a_provider_s_session_is_waited_for_and_then_forwarded_to() {
 }
 
 #[test]
-fn an_unknown_order_is_a_page_and_the_demo_is_not_there_without_play_money_or_where_buyers_have_tokens() {
+fn an_unknown_order_is_a_page_and_the_storefront_is_there_only_where_it_is_on() {
     let scratch = tempfile::tempdir().expect("scratch");
     let secret = provider_webhooks::secret_file(scratch.path(), "hs256", "a shop's secret of 32 bytes or more");
     for (name, sandbox, tokens) in [("plain", false, false), ("tokens", true, true)] {
@@ -218,8 +230,11 @@ fn an_unknown_order_is_a_page_and_the_demo_is_not_there_without_play_money_or_wh
         for path in [unknown.as_str(), "/pay/x", "/pay/%3Cb%3E"] {
             is_a_page(&get(&server, path), 404);
         }
-        assert_eq!(get(&server, "/").status, 404);
-        assert_eq!(post(&server, "/", "drop_id=1&key=k&buyer=ann&quantity=1").status, 404);
+        for path in ["/", "/drops/1", "/auctions/1", "/orders/x"] {
+            assert_eq!(get(&server, path).status, 404, "{path}");
+        }
+        assert_eq!(post(&server, "/drops/1", "key=k&buyer=ann&quantity=1").status, 404);
+        assert_eq!(post(&server, &format!("{unknown}/cancel"), "").status, 404);
         assert_eq!(post(&server, &format!("{unknown}/checkout"), "email=a").status, 404);
         assert_eq!(post(&server, &format!("{unknown}/sandbox"), "what=pay&seen=1").status, 404);
         server.stop();
@@ -233,17 +248,17 @@ fn forms_that_no_page_of_ours_sends_change_nothing() {
     let path = reserve(&server, "ann");
     let before = server.metric("firstcome_seq ");
     let (sandbox, checkout) = (format!("{path}/sandbox"), format!("{path}/checkout"));
-    let none = post(&server, "/", "drop_id=1&key=k&buyer=ann&quantity=0");
+    let none = post(&server, "/drops/1", "key=k&buyer=ann&quantity=0");
     assert_eq!(none.body["detail"], "/quantity: must be a whole number from 1 to 65535");
     let long = "x".repeat(9000);
     for (to, form, status) in [
-        ("/", "", 400),
-        ("/", "drop_id=1&key=k&buyer=ann", 400),
-        ("/", "drop_id=1&key=k&buyer=ann&quantity=0", 400),
-        ("/", "drop_id=1&key=k&buyer=ann&quantity=1&more=1", 400),
-        ("/", "drop_id=1&key=k&buyer=a%0Ab&quantity=1", 400),
-        ("/", "drop_id=9&key=k&buyer=ann&quantity=1", 404),
-        ("/", &long, 413),
+        ("/drops/1", "", 400),
+        ("/drops/1", "key=k&buyer=ann", 400),
+        ("/drops/1", "key=k&buyer=ann&quantity=0", 400),
+        ("/drops/1", "key=k&buyer=ann&quantity=1&more=1", 400),
+        ("/drops/1", "key=k&buyer=a%0Ab&quantity=1", 400),
+        ("/drops/9", "key=k&buyer=ann&quantity=1", 404),
+        ("/drops/1", &long, 413),
         (&sandbox, "what=rob&seen=1", 400),
         (&sandbox, "what=pay", 400),
         (&sandbox, "what=pay&seen=-1", 400),
@@ -253,8 +268,47 @@ fn forms_that_no_page_of_ours_sends_change_nothing() {
         let answer = post(&server, to, form);
         assert_eq!(answer.status, status, "{to} {form}: {}", answer.text);
     }
-    let json = call(server.0.server.public_address, "POST", "/", "Content-Type: application/json\r\n", "{}");
+    let json = call(server.0.server.public_address, "POST", "/drops/1", "Content-Type: application/json\r\n", "{}");
     assert_eq!(json.status, 415);
     assert!((server.metric("firstcome_seq ") - before).abs() < 0.5);
+    server.stop();
+}
+
+#[test]
+fn without_play_money_the_pay_page_takes_contact_details_and_cancels() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve_with(scratch.path(), |_| {});
+    create(&server, &json!({}));
+    let made = server.order("k", r#"{"buyer":"ann","quantity":1}"#);
+    let path = format!("/pay/{}", made.body["id"].as_str().expect("an id"));
+    let page = get(&server, &path);
+    is_a_page(&page, 200);
+    for part in ["name=\"email\" type=\"email\" autocomplete=\"email\"", "autocomplete=\"tel\"", " UTC</time>"] {
+        assert!(page.text.contains(part), "{part}: {}", page.text);
+    }
+    assert!(!page.text.contains("Play money") && !page.text.contains("href=\"/\""), "{}", page.text);
+    let sent = post(&server, &format!("{path}/checkout?lang=vi"), "name=&email=ann%40example.org&phone=&address=");
+    assert_eq!((sent.status, sent.headers["location"].as_str()), (303, format!("{path}?lang=vi").as_str()));
+    let page = get(&server, &format!("{path}?lang=vi&utm_source=mail"));
+    is_a_page(&page, 200);
+    assert_eq!(state(&page), "awaiting_payment");
+    assert!(page.text.contains("<html lang=\"vi\"") && page.text.contains("Đang chờ bạn thanh toán"), "{}", page.text);
+    assert_eq!(post(&server, &format!("{path}/cancel"), "").status, 303);
+    assert_eq!(state(&get(&server, &path)), "cancelled");
+    let late = post(&server, &format!("{path}/checkout"), "email=ann%40example.org");
+    is_a_page(&late, 409);
+    server.stop();
+}
+
+#[test]
+fn a_picture_s_origin_is_the_only_other_one_that_a_page_may_load_from() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = shop(scratch.path(), &json!({ "image_url": "https://img.example:8443/a.jpg?w=1" }));
+    for path in ["/", "/drops/1"] {
+        let page = get(&server, path);
+        let policy = &page.headers["content-security-policy"];
+        assert!(policy.contains("img-src 'self' https://img.example:8443; frame-ancestors"), "{policy}");
+        assert!(page.text.contains("src=\"https://img.example:8443/a.jpg?w=1\""), "{}", page.text);
+    }
     server.stop();
 }

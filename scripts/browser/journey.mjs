@@ -43,12 +43,21 @@ async function shows(page, heading) {
   await page.getByRole("heading", { level: 1, name: heading, exact: true }).waitFor();
 }
 
-async function reserve(page, what, name) {
+async function ask(page, what, name) {
   await page.goto(shop);
-  const offer = page.getByRole("region", { name: what });
-  await offer.getByLabel("Buyer").fill(name);
-  await offer.getByRole("button", { name: "Reserve" }).click();
+  await page.getByRole("link", { name: what, exact: true }).click();
+  await page.getByLabel("Your name").fill(name);
+  await page.getByRole("button", { name: "Reserve" }).click();
+}
+
+async function reserve(page, what, name) {
+  await ask(page, what, name);
   await shows(page, "Reserved for you");
+}
+
+/// Goes from the order's page to the one where it is paid.
+async function toPayment(page) {
+  await page.goto(page.url().replace("/orders/", "/pay/"));
 }
 
 async function checkOut(page, name) {
@@ -113,6 +122,7 @@ const tests = {
     const page = await buyer();
     await reserve(page, what, "carl");
     await shows(page, "Expired"); // by itself: the page knows when
+    await toPayment(page);
     await keep(page, "expired");
     await click(page, "Pay late");
     await shows(page, "Paid");
@@ -124,6 +134,7 @@ const tests = {
     const [late, quick] = [await buyer(), await buyer()];
     await reserve(late, what, "dora");
     await shows(late, "Expired");
+    await toPayment(late);
     await reserve(quick, what, "emil");
     await checkOut(quick, "emil");
     await click(quick, "Pay");
@@ -171,10 +182,7 @@ const tests = {
 
   async "is told that it is sold out, and that there is no such order"() {
     const page = await buyer();
-    await page.goto(shop);
-    const offer = page.getByRole("region", { name: "Shoe last" });
-    await offer.getByLabel("Buyer").fill("fay");
-    await offer.getByRole("button", { name: "Reserve" }).click();
+    await ask(page, "Shoe last", "fay");
     await page.getByRole("alert").getByText("Available: 0").waitFor();
     await page.goto(`${shop}/pay/00000000-002a-8c0d-9e1f-5a6b7c8d9e0f`);
     await shows(page, "Page not found");

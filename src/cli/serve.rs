@@ -104,6 +104,7 @@ impl ServeArgs {
         }
         if self.demo {
             flags.push(("payments.sandbox", "true".into()));
+            flags.push(("storefront.enabled", "true".into()));
         }
         load_config(self.config.as_deref(), &flags)
     }

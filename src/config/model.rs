@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
 use super::in_force::SettingsInForce;
+use super::storefront::StorefrontSettings;
 use crate::types::shard::Shard;
 use crate::types::{Amount, EventFilter, Packing, PhoneRegion, Provider, Signal, Tier};
 
@@ -74,6 +75,7 @@ pub struct Config {
     pub cluster_file: Option<PathBuf>,
     /// The content of that file, if a server is a node of a cluster.
     pub cluster: Option<ClusterConfig>,
+    pub storefront: StorefrontSettings,
     pub prometheus_url: String,
     /// Every setting as text, for operators.
     pub in_force: SettingsInForce,
@@ -178,6 +180,7 @@ impl Config {
             access_log: AccessLogSettings::default(),
             cluster_file: None,
             cluster: None,
+            storefront: StorefrontSettings::default(),
             prometheus_url: String::new(),
             in_force: SettingsInForce::default(),
         }

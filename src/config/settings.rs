@@ -10,7 +10,8 @@ use super::values::{
     tls_file,
 };
 use super::{
-    admission, auctions, backup, challenge, cluster, console, identity, log, mail, outbox, plan, risk, traces, wire,
+    admission, auctions, backup, challenge, cluster, console, identity, log, mail, outbox, plan, risk, storefront,
+    traces, wire,
 };
 
 /// All settings by section, in the order of the table in `README.md`.
@@ -30,6 +31,7 @@ static SECTIONS: &[&[Setting]] = &[
     wire::SETTINGS,
     cluster::SETTINGS,
     console::SETTINGS,
+    storefront::SETTINGS,
 ];
 
 /// Returns every setting, in the order of the table in `README.md`.

@@ -23,6 +23,7 @@ pub(super) mod pages;
 mod prices;
 pub(super) mod provider_events;
 pub(super) mod reports;
+pub(super) mod storefront;
 pub(super) mod streams;
 pub(super) mod undo;
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::handlers::{
     Handler, HandlerResponse, RouteEntry, assets, auctions, audit, backups, buyers, challenges, console, contacts,
     drops, endpoints, health, metrics, nodes, order_history, order_lists, order_payments, orders, pages,
-    provider_events, reports, streams, undo,
+    provider_events, reports, storefront, streams, undo,
 };
 use super::request::Call;
 pub use super::route::{Listener, RequiredRole, Route};
@@ -27,6 +27,7 @@ const ROWS: &[&[RouteEntry]] = &[
     order_lists::ROUTES,
     provider_events::ROUTES,
     pages::ROUTES,
+    storefront::ROUTES,
     assets::ROUTES,
     endpoints::ROUTES,
     buyers::ROUTES,

@@ -46,7 +46,6 @@ use crate::telemetry::traces::{Tracer, WriteTimeline};
 use crate::telemetry::{HttpMeter, HttpMeterLabels, MeteredRoute, Telemetry};
 use crate::types::shard::NumberSeries;
 use crate::types::{BuyerText, DropId, UnixMillis, hex};
-use crate::web::shop::ShopPage;
 use crate::writer::WriterHandle;
 use crate::writer::clock::wall_clock;
 
@@ -108,8 +107,6 @@ pub struct Worker {
     pub hot: RefCell<DropResponseCache>,
     pub hot_auctions: RefCell<AuctionResponseCache>,
     pub(super) pages: RefCell<PageCache>,
-    /// The front page of the demo shop.
-    pub(super) shop: RefCell<Option<ShopPage>>,
     /// The right to read a page of a list.
     pub(super) page_turn: Mutex<()>,
     pub meter: RefCell<HttpMeter>,
@@ -178,7 +175,6 @@ impl Worker {
             hot: RefCell::new(hot),
             hot_auctions: RefCell::new(hot_auctions),
             pages,
-            shop: RefCell::default(),
             page_turn: Mutex::new(()),
             meter: RefCell::new(meter),
             tracer: RefCell::new(tracer),

@@ -103,6 +103,12 @@ pub fn auctions(connection: &Connection, after: u32, limit: u32) -> rusqlite::Re
     Ok(page(items, limit, |auction| u64::from(auction.id.get())))
 }
 
+/// Returns the newest auctions, newest first.
+pub fn newest_auctions(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<AuctionRow>> {
+    let mut statement = connection.prepare_cached(auction_where!("TRUE ORDER BY auctions.id DESC LIMIT ?1"))?;
+    statement.query_map(params![limit], auction_of)?.collect()
+}
+
 /// An accepted bid as clients see it.
 #[derive(Clone, Debug)]
 pub struct BidRow {

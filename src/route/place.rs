@@ -111,7 +111,7 @@ fn known(view: &ShardsView, shard: Shard) -> Result<RequestPlace, RouteProblem> 
 fn without_id(view: &ShardsView, route: &Route, parts: &Parts) -> Result<RequestPlace, RouteProblem> {
     let named = of_header(view, &parts.headers)?;
     match route.operation {
-        "OpenApi" | "DemoShop" | "DemoReserve" | "PublicAsset" | "AdminAsset" => Ok(named.unwrap_or(ANY)),
+        "OpenApi" | "Shop" | "PublicAsset" | "AdminAsset" => Ok(named.unwrap_or(ANY)),
         "ListDrops" | "ListAuctions" => Ok(named.unwrap_or(RequestPlace::List(MergedList::ById))),
         "SearchOrders" => Ok(named.unwrap_or(RequestPlace::EveryShard)),
         "CreateDrop" | "CreateAuction" => Ok(named.unwrap_or(RequestPlace::New)),

@@ -15,7 +15,8 @@ pub fn shown(amount: Amount, currency: Currency) -> String {
 
 /// Returns the number of digits after the point. Nearly all currencies have two; the few without a defined number (gold,
 /// testing) are shown with two.
-fn digits_of(currency: Currency) -> usize {
+#[must_use]
+pub fn digits_of(currency: Currency) -> usize {
     let known = iso_currency::Currency::from_code(currency.as_str());
     known.and_then(|known| known.exponent()).map_or(2, usize::from)
 }

@@ -22,6 +22,15 @@ pub fn named(file: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.file == file)
 }
 
+/// Returns a file that pages of other servers name, so that its name never changes.
+#[must_use]
+pub fn lasting(entry: &str) -> Option<&'static Asset> {
+    ASSETS.iter().find(|asset| asset.entry == entry && entry == COMPONENT)
+}
+
+/// The web component for shops that have pages of their own.
+const COMPONENT: &str = "firstcome-drop.js";
+
 /// Returns the path of what pages know as `entry`.
 #[must_use]
 pub fn path(entry: &str) -> String {
@@ -71,6 +80,8 @@ mod tests {
         }
         let console = bytes(&["console.js", "console.css"]);
         assert!(console <= 120_000, "console: {console} bytes");
+        let component = bytes(&["firstcome-drop.js"]);
+        assert!(component <= 12_000, "component: {component} bytes");
     }
 
     fn texts(json: &str) -> BTreeMap<String, String> {

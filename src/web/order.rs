@@ -2,8 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{notice, page};
-use crate::types::text::rfc3339;
+use super::{Frame, amount, instant, notice, page};
 use crate::types::{Amount, Currency, OrderState, Quantity, Seq, UnixMillis, money};
 
 /// The way in which an order can be paid.
@@ -23,7 +22,11 @@ pub enum PaymentOption {
 /// The content of the page.
 #[derive(Clone, Copy, Debug)]
 pub struct OrderPage<'a> {
-    pub path: &'a str,
+    pub frame: Frame<'a>,
+    /// The order's id in paths.
+    pub id: &'a str,
+    /// The page where it is paid, which forwards to the provider's.
+    pub is_pay_page: bool,
     pub code: &'a str,
     pub drop_name: &'a str,
     pub quantity: Quantity,
@@ -38,10 +41,12 @@ pub struct OrderPage<'a> {
     pub state: OrderState,
     /// True if an operator cancelled the order.
     pub cancelled_by_operator: bool,
+    pub reserved_at: UnixMillis,
     pub expires_at: UnixMillis,
+    pub paid_at: Option<UnixMillis>,
+    pub ended_at: Option<UnixMillis>,
     /// The order's last event, so that two clicks on one page are one.
     pub last_seq: Seq,
-    pub now: UnixMillis,
     pub payment_option: PaymentOption,
     pub notice: Option<&'a str>,
 }
@@ -49,15 +54,9 @@ pub struct OrderPage<'a> {
 /// The interval in seconds at which a page that waits for a provider reloads.
 const LOOK_AGAIN_SECONDS: u64 = 2;
 
-const CANNOT_BE_PAID: &str = "This order cannot be paid online, because the shop's payment provider does not take it. Ask the \
-                              shop how to pay; your order is held for you meanwhile.";
-
-const NO_PAGE: &str = "This order cannot be paid online, because the shop has no page of its payment provider for it that \
-                       works. Ask the shop how to pay; your order is held for you meanwhile.";
-
 impl OrderPage<'_> {
     fn live_seconds(&self) -> Option<u64> {
-        let left = self.expires_at.get().saturating_sub(self.now.get()).max(0);
+        let left = self.expires_at.get().saturating_sub(self.frame.now.get()).max(0);
         self.state.is_live().then(|| u64::try_from(left).unwrap_or(0).div_ceil(1000))
     }
 
@@ -72,96 +71,156 @@ impl OrderPage<'_> {
 
     #[must_use]
     pub fn render(&self) -> String {
+        let frame = &self.frame;
         let (title, words) = self.words();
-        page(
-            &format!("{title}: {}", self.drop_name),
-            Some(self.state.as_str()),
-            &html! {
-                (notice(self.notice))
-                h1 { (title) }
-                p { (words) }
+        let seconds = self.live_seconds();
+        let body = html! {
+            (notice(self.notice))
+            div.order x-data="order" data-order=(self.id) data-state=(self.state.as_str())
+                data-from=(self.reserved_at.get()) data-until=[seconds.map(|_| self.expires_at.get())]
+            {
+                section.card {
+                    span class={ "chip " (self.tone()) } { (frame.text(self.chip())) }
+                    @if let Some(seconds) = seconds {
+                        p.clock.num role="timer" aria-label=(frame.text("order.left")) x-text="clock" { (seconds / 60) ":" (format!("{:02}", seconds % 60)) }
+                        div.bar.warn aria-hidden="true" { span x-ref="bar" {} }
+                    }
+                    h1 { (title) }
+                    p { (words) }
+                    div.note role="status" aria-live="polite" x-cloak x-show="hasNotice" x-bind:class="tone" {
+                        b x-text="noticeTitle" {}
+                        p x-text="noticeText" {}
+                        p.num x-show="hasWait" { span x-text="waitLabel" {} " " b x-text="waitClock" {} }
+                    }
+                    @if self.state == OrderState::Reserved { (self.contact_form("order.proceed")) }
+                    @if self.state == OrderState::AwaitingPayment { (self.payment_step()) }
+                    @if self.state.is_live() { (self.cancel_form()) }
+                    @if self.state == OrderState::Paid {
+                        button.button.ghost.print type="button" x-cloak x-show="isScripted" x-on:click="print" { (frame.text("order.print")) }
+                    }
+                }
                 (self.facts())
-                @if self.payment_option == PaymentOption::Sandbox && self.state == OrderState::Reserved { (self.checkout()) }
-                @if self.payment_option == PaymentOption::Sandbox { (self.sandbox()) }
-            },
-        )
+                @if self.payment_option == PaymentOption::Sandbox && self.is_pay_page { (self.sandbox()) }
+                @if frame.has_shop { p.no-print { a href=(frame.language.path("/")) { (frame.text("order.back")) } } }
+            }
+        };
+        page(frame, &format!("{title}: {}", self.drop_name), Some(self.state.as_str()), &body)
     }
 
-    fn shown(&self, amount: Amount) -> String {
-        money::shown(amount, self.currency)
+    fn text(&self, key: &'static str) -> &'static str {
+        self.frame.text(key)
+    }
+
+    fn chip(&self) -> &'static str {
+        match self.state {
+            OrderState::Reserved => "order.reserved",
+            OrderState::AwaitingPayment => "order.awaiting",
+            OrderState::Paid => "order.paid",
+            OrderState::Cancelled => "order.cancelled",
+            OrderState::Expired => "order.expired",
+            OrderState::RefundDue => "order.refund_due",
+            OrderState::Refunded => "order.refunded_title",
+        }
+    }
+
+    fn tone(&self) -> &'static str {
+        match self.state {
+            OrderState::Reserved | OrderState::AwaitingPayment | OrderState::RefundDue => "warn",
+            OrderState::Paid => "good",
+            OrderState::Expired => "bad",
+            OrderState::Cancelled | OrderState::Refunded => "",
+        }
     }
 
     /// Returns a title and a text for the state.
     fn words(&self) -> (&'static str, String) {
-        let due = self.shown(self.refund_due);
-        match self.state {
-            OrderState::Reserved if self.payment_option == PaymentOption::NotTaken => {
-                ("Reserved for you", CANNOT_BE_PAID.into())
+        let due = money::shown(self.refund_due, self.currency);
+        let with_due = |key| self.frame.language.filled(key, &[("due", &due)]);
+        let text = match (self.state, self.payment_option) {
+            (OrderState::Reserved | OrderState::AwaitingPayment, PaymentOption::NotTaken) => {
+                self.text("order.not_taken").into()
             }
-            OrderState::Reserved if self.payment_option == PaymentOption::NoPage => {
-                ("Reserved for you", NO_PAGE.into())
+            (OrderState::Reserved | OrderState::AwaitingPayment, PaymentOption::NoPage) => {
+                self.text("order.no_page").into()
             }
-            OrderState::Reserved => {
-                ("Reserved for you", "Enter your contact details, then pay. Your order is held for you meanwhile.".into())
+            (OrderState::Reserved, PaymentOption::SessionPending | PaymentOption::Sandbox | PaymentOption::Shop) => {
+                self.text("order.reserved_text").into()
             }
-            OrderState::AwaitingPayment => (
-                "Waiting for your payment",
-                match self.payment_option {
-                    PaymentOption::SessionPending => {
-                        "Your payment is being prepared. This page reloads by itself.".into()
-                    }
-                    PaymentOption::NotTaken => CANNOT_BE_PAID.into(),
-                    PaymentOption::NoPage => NO_PAGE.into(),
-                    PaymentOption::Sandbox => "Pay with play money below.".into(),
-                    PaymentOption::Shop => "The shop will tell you how to pay.".into(),
-                },
-            ),
-            OrderState::Paid if self.refund_due == Amount::ZERO => ("Paid", "Thank you. Your order is paid.".into()),
-            OrderState::Paid => ("Paid", format!("Thank you. Your order is paid. You paid {due} too much, which will be refunded.")),
-            OrderState::Cancelled if self.cancelled_by_operator => {
-                ("Cancelled", "The shop had to cancel this order. You have not paid anything.".into())
+            (OrderState::AwaitingPayment, PaymentOption::SessionPending) if self.is_pay_page => {
+                self.text("order.preparing").into()
             }
-            OrderState::Cancelled => ("Cancelled", "You cancelled this order. There is nothing to pay.".into()),
-            OrderState::Expired => (
-                "Expired",
-                "The time to pay ran out, so the units are on sale again. There is nothing to pay. If you have already paid, \
-                 you get your order if there is still stock; otherwise your money will be refunded."
-                    .into(),
-            ),
-            OrderState::RefundDue => ("Refund pending", format!("{due} will be refunded to you.")),
-            OrderState::Refunded => ("Refunded", "Your money was refunded.".into()),
-        }
+            (OrderState::AwaitingPayment, PaymentOption::Sandbox) if self.is_pay_page => self.text("order.play").into(),
+            (OrderState::AwaitingPayment, PaymentOption::SessionPending | PaymentOption::Sandbox) => {
+                self.text("order.keep").into()
+            }
+            (OrderState::AwaitingPayment, PaymentOption::Shop) => self.text("order.shop_tells").into(),
+            (OrderState::Paid, _) if self.refund_due == Amount::ZERO => self.text("order.paid_text").into(),
+            (OrderState::Paid, _) => with_due("order.paid_over"),
+            (OrderState::Cancelled, _) if self.cancelled_by_operator => self.text("order.cancelled_by_shop").into(),
+            (OrderState::Cancelled, _) => self.text("order.cancelled_text").into(),
+            (OrderState::Expired, _) => self.text("order.expired_text").into(),
+            (OrderState::RefundDue, _) => with_due("order.refund_due_text"),
+            (OrderState::Refunded, _) => self.text("order.refunded_text").into(),
+        };
+        (self.text(self.chip()), text)
     }
 
     fn facts(&self) -> Markup {
         html! {
-            dl {
-                dt { "Order" } dd { (self.code) }
-                dt { "Item" } dd { (self.quantity.get()) " × " (self.drop_name) }
-                dt { "Amount" } dd { (self.shown(self.amount)) }
-                @if self.refunded != Amount::ZERO { dt { "Refunded" } dd { (self.shown(self.refunded)) } }
-                @if let Some(seconds) = self.live_seconds() {
-                    dt { "Time left" }
-                    dd {
-                        (seconds / 60) " min " (seconds % 60) " s, until "
-                        time datetime=(rfc3339(self.expires_at)) { (rfc3339(self.expires_at)) }
-                    }
+            section.card {
+                dl {
+                    dt { (self.text("order.number")) } dd.num { (self.code) }
+                    dt { (self.text("order.item")) } dd { span.num { (self.quantity.get()) " × " } bdi { (self.drop_name) } }
+                    dt { (self.text("order.amount")) } dd { b { (amount(self.amount, self.currency)) } }
+                    @if self.refunded != Amount::ZERO { dt { (self.text("order.refunded")) } dd { (amount(self.refunded, self.currency)) } }
+                }
+                h2.small-title { (self.text("order.history")) }
+                dl {
+                    dt { (self.text("order.reserved_at")) } dd { (instant(self.reserved_at)) }
+                    @if self.state.is_live() { dt { (self.text("order.until")) } dd { (instant(self.expires_at)) } }
+                    @if let Some(at) = self.paid_at { dt { (self.text("order.paid_at")) } dd { (instant(at)) } }
+                    @if let Some(at) = self.ended_at { dt { (self.text(self.chip())) } dd { (instant(at)) } }
                 }
             }
         }
     }
 
-    fn checkout(&self) -> Markup {
+    /// An address under that of the payment page: forms go there from either page.
+    fn action(&self, what: &str) -> String {
+        self.frame.language.path(&format!("/pay/{}/{what}", self.id))
+    }
+
+    fn contact_form(&self, button: &'static str) -> Markup {
         html! {
-            section aria-label="Checkout" {
-                h2 { "Contact details" }
-                form method="post" action={ (self.path) "/checkout" } {
-                    label { "Name" input name="name" autocomplete="name" maxlength="120"; }
-                    label { "E-mail" input name="email" type="email" autocomplete="email" maxlength="120" required; }
-                    label { "Telephone" input name="phone" type="tel" autocomplete="tel" maxlength="120"; }
-                    label { "Address" textarea name="address" autocomplete="street-address" rows="3" maxlength="120" {} }
-                    button { "Proceed to payment" }
+            form.stack method="post" action=(self.action("checkout")) aria-label=(self.text("order.contact")) x-on:submit="submit" {
+                label.field { (self.text("order.email")) input name="email" type="email" autocomplete="email" maxlength="254" required; }
+                label.field { (self.text("order.name")) input name="name" autocomplete="name" maxlength="120"; }
+                label.field { (self.text("order.phone")) " (" (self.text("order.optional")) ")" input name="phone" type="tel" autocomplete="tel" maxlength="40"; }
+                label.field { (self.text("order.address")) " (" (self.text("order.optional")) ")" textarea name="address" autocomplete="street-address" rows="3" maxlength="160" {} }
+                button.button.wide x-bind:disabled="isSending" { (self.text(button)) }
+            }
+        }
+    }
+
+    /// The way to the payment, and the contact details for a correction.
+    fn payment_step(&self) -> Markup {
+        let is_payable = matches!(self.payment_option, PaymentOption::SessionPending | PaymentOption::Sandbox);
+        html! {
+            @if is_payable && !self.is_pay_page {
+                a.button.wide href=(self.frame.language.path(&format!("/pay/{}", self.id))) {
+                    (self.frame.language.filled("order.pay", &[("price", &money::shown(self.amount, self.currency))]))
                 }
+            }
+            @if self.payment_option != PaymentOption::SessionPending || !self.is_pay_page {
+                details { summary { (self.text("order.contact_change")) } (self.contact_form("order.contact_save")) }
+            }
+        }
+    }
+
+    fn cancel_form(&self) -> Markup {
+        html! {
+            form method="post" action=(self.action("cancel")) x-on:submit="submit" {
+                button.button.ghost.wide x-bind:disabled="isSending" { (self.text("order.give_back")) }
             }
         }
     }
@@ -169,18 +228,17 @@ impl OrderPage<'_> {
     fn sandbox(&self) -> Markup {
         let (live, late) = (self.state.is_live(), self.state == OrderState::Expired);
         html! {
-            section aria-label="Sandbox" {
-                h2 { "Play money" }
-                p { "No real money is moved. Each button sends the event that a payment provider would send." }
-                form method="post" action={ (self.path) "/sandbox" } {
+            section.card.no-print aria-label=(self.text("sandbox.title")) {
+                h2 { (self.text("sandbox.title")) }
+                p.soft { (self.text("sandbox.text")) }
+                form.buttons method="post" action=(self.action("sandbox")) {
                     input type="hidden" name="seen" value=(self.last_seq);
-                    button name="what" value="pay" disabled[!live] { "Pay" }
-                    button name="what" value="fail" disabled[!live] { "Fail" }
-                    button name="what" value="pay_twice" disabled[!live] { "Pay twice" }
-                    button name="what" value="pay_late" disabled[!late] { "Pay late" }
+                    button.button name="what" value="pay" disabled[!live] { (self.text("sandbox.pay")) }
+                    button.button.ghost name="what" value="fail" disabled[!live] { (self.text("sandbox.fail")) }
+                    button.button.ghost name="what" value="pay_twice" disabled[!live] { (self.text("sandbox.pay_twice")) }
+                    button.button.ghost name="what" value="pay_late" disabled[!late] { (self.text("sandbox.pay_late")) }
                 }
-                p { "\"Pay late\" pays after the order has expired: the order is accepted if there is still stock and your limit \
-                     allows it; otherwise the payment is refunded." }
+                p.small.soft { (self.text("sandbox.late_text")) }
             }
         }
     }
@@ -197,7 +255,18 @@ mod tests {
     fn shown(change: impl FnOnce(&mut OrderPage<'_>)) -> (String, Option<u64>) {
         let amount = |amount| Amount::new(amount).expect("an amount");
         let mut page = OrderPage {
-            path: "/pay/x",
+            frame: Frame {
+                language: crate::web::words::Language::of("", "en"),
+                path: "/pay/x",
+                shop_name: "Shop",
+                has_shop: false,
+                is_demo: false,
+                needs_token: false,
+                login_url: "",
+                now: at(0),
+            },
+            id: "x",
+            is_pay_page: true,
             code: "FC-1",
             drop_name: "<script>alert('1')</script> & \"more\"",
             quantity: Quantity::new(2).expect("not 0"),
@@ -207,9 +276,11 @@ mod tests {
             currency: Currency::new("EUR").expect("a currency"),
             state: OrderState::AwaitingPayment,
             cancelled_by_operator: false,
+            reserved_at: at(0),
             expires_at: at(61_001),
+            paid_at: None,
+            ended_at: None,
             last_seq: Seq::new(7).expect("in range"),
-            now: at(0),
             payment_option: PaymentOption::Shop,
             notice: None,
         };
@@ -220,8 +291,8 @@ mod tests {
     #[test]
     fn texts_of_others_are_text() {
         let (page, _) = shown(|page| page.notice = Some("<b>no</b>"));
-        assert!(page.contains("&lt;script&gt;") && !page.contains("<script") && !page.contains("<b>"), "{page}");
-        assert!(page.contains("298.00 EUR") && page.contains("1 min 2 s"), "{page}");
+        assert!(page.contains("&lt;script&gt;") && !page.contains("<script>") && !page.contains("<b>no"), "{page}");
+        assert!(page.contains("298.00 EUR") && page.contains(">1:02<"), "{page}");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 
 /// Returns the policy of a page that shows pictures of these origins and may stand in frames of those.
 #[must_use]
-pub fn scripted<'origin>(
-    pictures: impl IntoIterator<Item = &'origin str>,
-    frame_ancestors: impl IntoIterator<Item = &'origin str>,
+pub fn scripted<'picture, 'frame>(
+    pictures: impl IntoIterator<Item = &'picture str>,
+    frame_ancestors: impl IntoIterator<Item = &'frame str>,
 ) -> String {
     let mut origins: Vec<_> = pictures.into_iter().collect();
     origins.sort_unstable();

@@ -1,83 +1,223 @@
-//! The demo shop: the drops on sale, with a form to reserve units.
+//! The storefront: the list of what is sold, and the page of a drop.
 
 use maud::{Markup, html};
 
-use super::{notice, page};
-use crate::types::{Amount, Currency, DropId, money};
+use super::auction::Lot;
+use super::{Frame, amount, instant, page};
+use crate::types::{Amount, Currency, DropId, DropState, IdentityLimits, UnixMillis};
 
-/// A drop in the shop.
+/// A drop as buyers see it.
 #[derive(Clone, Debug)]
 pub struct Offer {
     pub id: DropId,
     pub name: String,
     pub description: Option<String>,
+    pub image_url: Option<String>,
     /// The price of one unit.
     pub price: Amount,
     pub currency: Currency,
+    pub total: u32,
     pub available: u32,
+    pub held: u32,
+    pub sold: u32,
     pub per_buyer_limit: u32,
     pub reservation_seconds: u32,
+    pub state: DropState,
+    pub starts_at: UnixMillis,
+    pub ends_at: Option<UnixMillis>,
+    /// The caps of the drop: an order must come with what they compare.
+    pub identity_limits: IdentityLimits,
 }
 
-/// The rendered shop, kept until something in it changes.
-#[derive(Clone, Debug)]
-pub struct ShopPage {
-    /// The newest change of any drop in the snapshot that was rendered.
-    pub version: u64,
-    html: String,
-    key: String,
-}
-
-impl ShopPage {
-    /// Renders the shop with `key`, a random text that no text of a drop contains.
-    #[must_use]
-    pub fn new(version: u64, offers: &[Offer], key: String) -> ShopPage {
-        ShopPage { version, html: render(offers, &key, None), key }
+impl Offer {
+    fn path(&self) -> String {
+        format!("/drops/{}", self.id)
     }
 
-    /// Returns the page with an idempotency key of its own.
-    #[must_use]
-    pub fn with_key(&self, key: &str) -> String {
-        self.html.replace(&self.key, key)
+    /// The instant that the page counts down to.
+    fn next_change(&self) -> Option<UnixMillis> {
+        match self.state {
+            DropState::Scheduled => Some(self.starts_at),
+            DropState::Live | DropState::SoldOut | DropState::Paused => self.ends_at,
+            DropState::Ended => None,
+        }
+    }
+
+    /// The most units that one order may have.
+    fn quantity_max(&self) -> u32 {
+        self.per_buyer_limit.min(u32::from(u16::MAX)).min(self.total.max(1))
     }
 }
 
-/// Renders the shop. `key` is the idempotency key, so that two clicks on one page are one order.
-#[must_use]
-pub fn render(offers: &[Offer], key: &str, notice_text: Option<&str>) -> String {
-    page(
-        "Demo shop",
-        None,
-        &html! {
-            (notice(notice_text))
-            h1 { "Demo shop" }
-            p { "A shop to try things out: no real money is moved, and buyers are not authenticated." }
-            @if offers.is_empty() { p { "Nothing is on sale now." } }
-            @for offer in offers { (shown(offer, key)) }
-        },
-    )
+/// Returns the key of a state's word and the tone of its dot.
+fn word_of(state: DropState) -> (&'static str, &'static str) {
+    match state {
+        DropState::Scheduled => ("state.scheduled", "accent"),
+        DropState::Live => ("state.live", "good"),
+        DropState::Paused => ("state.paused", "warn"),
+        DropState::SoldOut => ("state.sold_out", "bad"),
+        DropState::Ended => ("state.ended", ""),
+    }
 }
 
-fn shown(offer: &Offer, key: &str) -> Markup {
+/// A picture, or a surface with the first letter of the name.
+fn picture(name: &str, image_url: Option<&str>) -> Markup {
     html! {
-        section aria-label=(offer.name) {
-            h2 { (offer.name) }
-            @if let Some(description) = &offer.description { p { (description) } }
-            dl {
-                dt { "Price" } dd { (money::shown(offer.price, offer.currency)) }
-                dt { "Available" } dd { @if offer.available == 0 { "sold out" } @else { (offer.available) } }
-                dt { "Held for" } dd { (offer.reservation_seconds) " s" }
-            }
-            form method="post" action="/" {
-                input type="hidden" name="drop_id" value=(offer.id);
-                input type="hidden" name="key" value=(key);
-                label { "Buyer" input name="buyer" required maxlength="40" autocomplete="username"; }
-                label {
-                    "Units"
-                    input name="quantity" type="number" min="1" max=(offer.per_buyer_limit.min(u32::from(u16::MAX))) value="1" required;
+        div.picture {
+            @if let Some(url) = image_url { img src=(url) alt="" width="800" height="720" decoding="async" referrerpolicy="no-referrer"; }
+            @else { span aria-hidden="true" { (name.chars().next().unwrap_or(' ')) } }
+        }
+    }
+}
+
+/// Renders the list.
+#[must_use]
+pub fn list(frame: &Frame<'_>, offers: &[Offer], lots: &[Lot]) -> String {
+    let title = frame.text("shop.title");
+    let body = html! {
+        h1 { (title) }
+        @if offers.is_empty() && lots.is_empty() { p.empty { (frame.text("shop.empty")) } }
+        ul.tiles {
+            @for offer in offers { li { (tile(frame, offer)) } }
+            @for lot in lots { li { (super::auction::tile(frame, lot)) } }
+        }
+    };
+    page(frame, title, None, &body)
+}
+
+fn tile(frame: &Frame<'_>, offer: &Offer) -> Markup {
+    let (word, tone) = word_of(offer.state);
+    html! {
+        article.tile.ended[offer.state == DropState::Ended] aria-label=(offer.name) {
+            (picture(&offer.name, offer.image_url.as_deref()))
+            div.tight {
+                span class={ "chip " (tone) } { (frame.text(word)) }
+                h2 dir="auto" { a href=(frame.language.path(&offer.path())) { (offer.name) } }
+                p.row {
+                    b { (amount(offer.price, offer.currency)) }
+                    @if matches!(offer.state, DropState::Live) { span.soft.small { b.num data-count=(offer.available) { (offer.available) } " " (frame.text("drop.left")) } }
+                    @if offer.state == DropState::Scheduled { span.soft.small { (instant(offer.starts_at)) } }
                 }
-                button { "Reserve" }
             }
+        }
+    }
+}
+
+/// What the page of a drop has besides the drop.
+#[derive(Clone, Copy, Debug)]
+pub struct Purchase<'a> {
+    /// The idempotency key of the page's form, so that two clicks on one page are one order.
+    pub key: &'a str,
+    /// Why the last attempt was refused.
+    pub refusal: Option<&'a str>,
+}
+
+/// Renders the page of a drop.
+#[must_use]
+pub fn drop(frame: &Frame<'_>, offer: &Offer, purchase: Purchase<'_>) -> String {
+    let (word, tone) = word_of(offer.state);
+    let body = html! {
+        section.drop x-data="drop" data-drop=(offer.id) data-price=(offer.price.get()) data-currency=(offer.currency.as_str())
+            data-digits=(crate::types::money::digits_of(offer.currency)) data-limit=(offer.quantity_max())
+            data-total=(offer.total) data-available=(offer.available) data-held=(offer.held) data-sold=(offer.sold)
+            data-state=(offer.state.as_str()) data-starts=(offer.starts_at.get()) data-ends=[offer.ends_at.map(UnixMillis::get)]
+        {
+            (picture(&offer.name, offer.image_url.as_deref()))
+            div.stack {
+                p.row.start {
+                    span class={ "chip " (tone) } x-bind:class="chip" x-text="word" { (frame.text(word)) }
+                    @if let Some(at) = offer.next_change() {
+                        span.small.soft {
+                            span x-text="clockLabel" { (frame.text(if offer.state == DropState::Scheduled { "clock.starts" } else { "clock.ends" })) }
+                            " " b.num.ink x-text="clock" { (instant(at)) }
+                        }
+                    }
+                }
+                h1 dir="auto" { (offer.name) }
+                @if let Some(description) = &offer.description { p.description dir="auto" { (description) } }
+                p.price { (amount(offer.price, offer.currency)) " " span.soft.small { (frame.text("drop.each")) } }
+                (stock(frame, offer))
+                (notice_area(frame, purchase.refusal))
+                @if offer.state != DropState::Ended { (form(frame, offer, purchase.key)) }
+            }
+        }
+    };
+    page(frame, &offer.name, Some(offer.state.as_str()), &body)
+}
+
+fn stock(frame: &Frame<'_>, offer: &Offer) -> Markup {
+    html! {
+        div.tight aria-label=(frame.text("drop.stock")) role="group" {
+            p.row.small {
+                span { b.num x-text="availableText" { (offer.available) } " " (frame.text("drop.left")) }
+                span.soft {
+                    span.num x-text="heldText" { (offer.held) } " " (frame.text("drop.held")) " · "
+                    span.num x-text="soldText" { (offer.sold) } " " (frame.text("drop.sold"))
+                }
+            }
+            div.bar aria-hidden="true" { span x-ref="bar" {} }
+        }
+    }
+}
+
+/// The place of refusals, with one thing to do. The script shows what happens here.
+pub(super) fn notice_area(frame: &Frame<'_>, refusal: Option<&str>) -> Markup {
+    html! {
+        (super::notice(refusal))
+        div.note role="status" aria-live="polite" x-cloak x-show="hasNotice" x-bind:class="tone" {
+            b x-text="noticeTitle" {}
+            p x-text="noticeText" {}
+            p.num x-show="hasWait" { span x-text="waitLabel" {} " " b x-text="waitClock" {} }
+            p.row.start x-show="hasAction" {
+                a.button.ghost x-show="hasLink" x-bind:href="link" x-text="linkText" {}
+                button.button.ghost type="button" x-show="canRetry" x-on:click="retry" { (frame.text("try.again")) }
+                button.button.ghost type="button" x-show="isWaiting" x-on:click="stopTrying" { (frame.text("try.stop")) }
+            }
+            p.small.soft x-show="hasReference" x-text="reference" {}
+        }
+    }
+}
+
+fn form(frame: &Frame<'_>, offer: &Offer, key: &str) -> Markup {
+    let seconds = offer.reservation_seconds;
+    let held = format!("{}:{:02}", seconds / 60, seconds % 60);
+    let most = offer.quantity_max();
+    html! {
+        form.buy method="post" action=(frame.language.path(&offer.path())) x-on:submit="buy" {
+            input type="hidden" name="key" value=(key);
+            noscript {
+                @if frame.needs_token { p.note.warn { (frame.text("drop.need_script")) } }
+                @else { label.field { (frame.text("drop.buyer")) input name="buyer" maxlength="40" autocomplete="username" required; } }
+            }
+            (identities(frame, offer))
+            div.buy-row {
+                div.stepper hidden[most == 1] {
+                    button type="button" aria-label=(frame.text("drop.fewer")) x-on:click="fewer" x-bind:disabled="atLeast" { "−" }
+                    input name="quantity" type="number" inputmode="numeric" min="1" max=(most) value="1" required aria-label=(frame.text("drop.quantity")) x-ref="quantity" x-on:input="typed";
+                    button type="button" aria-label=(frame.text("drop.more")) x-on:click="more" x-bind:disabled="atMost" { "+" }
+                }
+                button.button.wide x-bind:disabled="cannotBuy" x-text="buttonText" { (frame.text("drop.reserve")) }
+            }
+        }
+        p.soft.small {
+            @if most > 1 { (frame.language.filled("drop.limit", &[("n", &offer.per_buyer_limit.to_string())])) ". " }
+            (frame.language.filled("drop.promise", &[("time", &held)]))
+        }
+    }
+}
+
+/// The fields that an order of a drop with caps needs.
+fn identities(frame: &Frame<'_>, offer: &Offer) -> Markup {
+    let limits = &offer.identity_limits;
+    html! {
+        @if limits.email.is_some() {
+            label.field { (frame.text("order.email")) input name="email" type="email" autocomplete="email" maxlength="254" required; }
+        }
+        @if limits.phone.is_some() {
+            label.field { (frame.text("order.phone")) input name="phone" type="tel" autocomplete="tel" maxlength="40" required; }
+        }
+        @if limits.address.is_some() {
+            label.field { (frame.text("order.address")) textarea name="address" autocomplete="street-address" rows="3" maxlength="160" required {} }
         }
     }
 }
@@ -85,44 +225,66 @@ fn shown(offer: &Offer, key: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::web::words::Language;
 
-    #[test]
-    fn every_copy_of_a_page_has_its_own_key() {
-        let offer = |id| Offer {
-            id: DropId::new(id).expect("not 0"),
-            name: "shoe".into(),
-            description: None,
-            price: Amount::new(100).expect("an amount"),
+    fn frame(language: &str) -> Frame<'static> {
+        Frame {
+            language: Language::of("", language),
+            path: "/",
+            shop_name: "Shop",
+            has_shop: true,
+            is_demo: true,
+            needs_token: false,
+            login_url: "",
+            now: UnixMillis::ZERO,
+        }
+    }
+
+    fn offer() -> Offer {
+        Offer {
+            id: DropId::new(7).expect("not 0"),
+            name: "A \"shoe\" <1>".into(),
+            description: Some("<img src=x>".into()),
+            image_url: None,
+            price: Amount::new(14_900).expect("an amount"),
             currency: Currency::new("EUR").expect("a currency"),
-            available: 1,
-            per_buyer_limit: 1,
+            total: 5,
+            available: 0,
+            held: 1,
+            sold: 4,
+            per_buyer_limit: 2,
             reservation_seconds: 120,
-        };
-        let page = ShopPage::new(7, &[offer(1), offer(2)], "0123456789abcdef".into());
-        for key in ["first", "second"] {
-            let copy = page.with_key(key);
-            assert_eq!(copy.matches(&format!("value=\"{key}\"")).count(), 2, "{copy}");
-            assert!(!copy.contains("0123456789abcdef"), "{copy}");
+            state: DropState::SoldOut,
+            starts_at: UnixMillis::ZERO,
+            ends_at: None,
+            identity_limits: IdentityLimits::default(),
         }
     }
 
     #[test]
-    fn an_offer_has_its_own_form_and_texts_of_others_are_text() {
-        let offer = Offer {
-            id: DropId::new(7).expect("not 0"),
-            name: "A \"shoe\" <1>".into(),
-            description: Some("<img src=x>".into()),
-            price: Amount::new(14_900).expect("an amount"),
-            currency: Currency::new("EUR").expect("a currency"),
-            available: 0,
-            per_buyer_limit: 2,
-            reservation_seconds: 120,
-        };
-        let page = render(&[offer], "k", Some("a < b"));
-        for part in ["value=\"7\"", "149.00 EUR", "sold out", "a &lt; b", "aria-label=\"A &quot;shoe&quot; &lt;1&gt;\""]
-        {
-            assert!(page.contains(part), "{part}: {page}");
+    fn texts_of_others_are_text() {
+        let purchase = Purchase { key: "k", refusal: Some("a < b") };
+        for page in [list(&frame("en"), &[offer()], &[]), drop(&frame("en"), &offer(), purchase)] {
+            assert!(page.contains("149.00 EUR") && page.contains("Sold out"), "{page}");
+            assert!(page.contains("A \"shoe\" &lt;1&gt;") || page.contains("A &quot;shoe&quot; &lt;1&gt;"), "{page}");
+            assert!(!page.contains("<img") && !page.contains("<1>") && !page.contains("style="), "{page}");
         }
-        assert!(!page.contains("<img"), "{page}");
+        assert!(drop(&frame("en"), &offer(), purchase).contains("a &lt; b"));
+    }
+
+    #[test]
+    fn every_state_has_its_word_in_every_language() {
+        for language in Language::tags() {
+            for state in
+                [DropState::Scheduled, DropState::Live, DropState::Paused, DropState::SoldOut, DropState::Ended]
+            {
+                let page = list(&frame(language), &[Offer { state, ..offer() }], &[]);
+                assert!(
+                    page.contains(Language::of("", language).text(word_of(state).0)) && !page.contains("state."),
+                    "{page}"
+                );
+            }
+        }
+        assert!(list(&frame("vi"), &[], &[]).contains("Hiện chưa có gì được bán"));
     }
 }

@@ -1,8 +1,8 @@
 //! The files that pages load. Each is there in three forms, made before the program was, and may be kept for ever.
 
 use hyper::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
-    IF_NONE_MATCH, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap,
+    HeaderName, HeaderValue, IF_NONE_MATCH, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Response, StatusCode};
 
@@ -30,6 +30,8 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
 ];
 
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// For a file whose name stays while its bytes change.
+const FOR_MINUTES: HeaderValue = HeaderValue::from_static("public, max-age=300");
 /// A page of another origin may load the web component.
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
@@ -53,7 +55,10 @@ fn form_for(headers: &HeaderMap) -> SentForm {
 
 /// `GET /assets/{file}`.
 fn asset(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let asset = assets::named(&call.parameter).ok_or(Problem::NotFound)?;
+    let (asset, caching) = match assets::named(&call.parameter) {
+        Some(asset) => (asset, FOR_EVER),
+        None => (assets::lasting(&call.parameter).ok_or(Problem::NotFound)?, FOR_MINUTES),
+    };
     worker.note_read(call, None);
     let form = form_for(&call.parts.headers);
     let (bytes, coding) = match form {
@@ -69,10 +74,12 @@ fn asset(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     *response.status_mut() = if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
     let headers = response.headers_mut();
     headers.insert(ETAG, tag);
-    headers.insert(CACHE_CONTROL, FOR_EVER);
+    headers.insert(CACHE_CONTROL, caching);
     headers.insert(VARY, HeaderValue::from_name(ACCEPT_ENCODING));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+    // A module of another origin is loaded with CORS; the files are the same for every reader.
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     if !is_known {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.media_type));
         if let Some(coding) = coding {

@@ -1,19 +1,19 @@
-//! Pages for browsers: the page of an order, where it is paid; and, with play money, a demo shop.
+//! Pages for browsers: the page of an order, where it is paid, and what their forms send.
 
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION, REFERRER_POLICY, REFRESH,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION, REFERRER_POLICY,
+    REFRESH, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::orders::{find_order, submit_order};
-use super::{RouteEntry, accepted_seq, after_decision, challenges, fault, identities, provider_events, submit};
+use super::orders::find_order;
+use super::{RouteEntry, accepted_seq, fault, identities, provider_events, submit};
 use crate::api::Problem;
-use crate::api::json::{OrderRequest, parse_checkout};
+use crate::api::json::parse_checkout;
 use crate::engine::{Command, OrderCommand};
-use crate::http::allowed_responses::{BODY, CHALLENGE, ID, WRITER};
+use crate::http::allowed_responses::{BODY, ID, WRITER};
 use crate::http::body::{Body, full, read_form};
 use crate::http::request::Call;
 use crate::http::route::ResponseBody::Inline;
@@ -21,14 +21,16 @@ use crate::http::route::{Presence, Route};
 use crate::http::worker::Worker;
 use crate::payments::accepted_amounts;
 use crate::payments::sessions::NoSession;
-use crate::read::{OrderRow, lists, rows, sessions};
+use crate::read::{OrderRow, sessions};
 use crate::store::PrivateData;
 use crate::types::order_id::code_of;
 use crate::types::text::rfc3339;
-use crate::types::{BuyerText, DropId, DropState, OrderState, Provider, Quantity, hex, random};
+use crate::types::{Contact, OrderState, Provider};
 use crate::web;
 use crate::web::order::{OrderPage, PaymentOption};
-use crate::web::shop::{Offer, ShopPage};
+use crate::web::words::Language;
+use crate::web::{Frame, policy};
+use crate::writer::Decided;
 use crate::writer::clock::wall_clock;
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
@@ -47,28 +49,27 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
             ("Refresh", Presence::Sometimes),
             ("Content-Security-Policy", Presence::Always),
             ("Referrer-Policy", Presence::Always),
+            ("Vary", Presence::Sometimes),
             ("X-Content-Type-Options", Presence::Always),
         ])
         .now(|worker, call| order(worker, call)),
-    Route::public(Method::GET, "/", "DemoShop", "The demo shop")
+    Route::public(Method::GET, "/orders/{order_id}", "ShopOrder", "The page of an order in the storefront")
         .page()
         .ignores_query()
-        .responds(&[200], &[])
-        .problems(&[ID])
-        .now(|worker, call| shop(worker, call)),
-    Route::public(Method::POST, "/", "DemoReserve", "Reserve in the demo shop")
-        .page()
-        .ignores_query()
-        // Refusals are pages, too.
-        .responds(&[303, 409], &[])
-        .problems(&[BODY, ID, CHALLENGE, WRITER])
-        .later(|worker, call| Box::pin(reserve(worker, call))),
-    Route::public(Method::POST, "/pay/{order_id}/checkout", "DemoCheckout", "Check out in the demo shop")
+        .responds(&[200, 404], &[])
+        .now(|worker, call| order(worker, call)),
+    Route::public(Method::POST, "/pay/{order_id}/checkout", "PageCheckout", "Check out on the page of an order")
         .page()
         .ignores_query()
         .responds(&[303, 409], &[])
         .problems(&[BODY, ID, WRITER])
         .later(|worker, call| Box::pin(check_out(worker, call))),
+    Route::public(Method::POST, "/pay/{order_id}/cancel", "PageCancel", "Cancel on the page of an order")
+        .page()
+        .ignores_query()
+        .responds(&[303, 409], &[])
+        .problems(&[ID, WRITER])
+        .later(|worker, call| Box::pin(cancel(worker, call))),
     Route::public(Method::POST, "/pay/{order_id}/sandbox", "DemoSandbox", "Pay with play money")
         .page()
         .ignores_query()
@@ -79,10 +80,40 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
-fn html(status: StatusCode, page: String) -> Response<Body> {
+/// Returns what surrounds every page of this server, for this request.
+pub(super) fn frame<'w>(worker: &'w Worker, call: &Call, path: &'w str) -> Frame<'w> {
+    let config = &worker.server.config;
+    let accepted = call.parts.headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let language = Language::of(call.parts.uri.query().unwrap_or(""), accepted);
+    let name = &config.storefront.name;
+    Frame {
+        language,
+        path,
+        shop_name: if name.is_empty() { language.text("shop.name") } else { name },
+        has_shop: config.storefront.enabled,
+        is_demo: config.payments.sandbox,
+        needs_token: worker.server.admission.buyers.is_some(),
+        login_url: &config.storefront.login_url,
+        now: worker.writer.clock.now(),
+    }
+}
+
+/// Returns a page that shows pictures of these addresses.
+pub(super) fn html<'u>(
+    worker: &Worker,
+    status: StatusCode,
+    page: String,
+    pictures: impl IntoIterator<Item = &'u str>,
+) -> Response<Body> {
     let mut response = Response::new(full(page));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HTML);
+    let ancestors = worker.server.config.storefront.frame_ancestors.iter().map(String::as_str);
+    let policy = policy::scripted(pictures.into_iter().filter_map(policy::origin_of), ancestors);
+    if let Ok(policy) = HeaderValue::from_maybe_shared(hyper::body::Bytes::from(policy)) {
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    response.headers_mut().insert(VARY, HeaderValue::from_name(ACCEPT_LANGUAGE));
     with_privacy_headers(response)
 }
 
@@ -92,14 +123,11 @@ fn with_privacy_headers(mut response: Response<Body>) -> Response<Body> {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Ok(policy) = HeaderValue::from_str(&web::CONTENT_SECURITY_POLICY) {
-        headers.insert(CONTENT_SECURITY_POLICY, policy);
-    }
     response
 }
 
 /// Redirects to another address, by GET.
-fn see_other(address: &str) -> Result<Response<Body>, Problem> {
+pub(super) fn see_other(address: &str) -> Result<Response<Body>, Problem> {
     let mut response = Response::new(full(""));
     *response.status_mut() = StatusCode::SEE_OTHER;
     let address = HeaderValue::from_str(address).map_err(|_| Problem::Internal)?;
@@ -107,8 +135,9 @@ fn see_other(address: &str) -> Result<Response<Body>, Problem> {
     Ok(with_privacy_headers(response))
 }
 
-fn path_of(order: &OrderRow) -> String {
-    format!("/pay/{}", order.id())
+/// Returns the path of an order's payment page, in the language that the reader chose.
+fn path_of(worker: &Worker, call: &Call, order: &OrderRow) -> String {
+    frame(worker, call, "").language.path(&format!("/pay/{}", order.id()))
 }
 
 /// Returns the way in which orders are paid on this server.
@@ -141,19 +170,18 @@ fn payment_option_of(worker: &Worker, order: &OrderRow) -> PaymentOption {
     }
 }
 
-/// Returns true if there is a demo shop. It does not authenticate buyers, so it requires play money, and that buyers have
-/// no tokens.
-fn has_demo_shop(worker: &Worker) -> bool {
-    payment_option(worker) == PaymentOption::Sandbox && worker.server.admission.buyers.is_none()
-}
-
-/// `GET /pay/{order_id}`.
+/// `GET /pay/{order_id}` and `GET /orders/{order_id}`. The first forwards to the provider's page.
 pub(super) fn order(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let order = match find_order(worker, call) {
-        Err(Problem::NotFound) => return Ok(html(StatusCode::NOT_FOUND, web::not_found())),
+    let is_pay_page = call.parts.uri.path().starts_with("/pay/");
+    let is_there = is_pay_page || worker.server.config.storefront.enabled;
+    let order = match if is_there { find_order(worker, call) } else { Err(Problem::NotFound) } {
+        Err(Problem::NotFound) => {
+            let page = web::not_found(&frame(worker, call, call.parts.uri.path()));
+            return Ok(html(worker, StatusCode::NOT_FOUND, page, []));
+        }
         other => other?,
     };
-    if order.state.is_live() {
+    if order.state.is_live() && is_pay_page {
         let session = worker.reader.read(|connection| sessions::url_of(connection, order.seq));
         // Money at a provider whose webhooks are not taken would stay unknown.
         let is_heard = |provider| worker.server.verifiers.is_configured(provider);
@@ -161,20 +189,26 @@ pub(super) fn order(worker: &Worker, call: &Call) -> Result<Response<Body>, Prob
             return see_other(&url);
         }
     }
-    order_page(worker, &order, StatusCode::OK, None)
+    order_page(worker, call, &order, StatusCode::OK, None)
 }
 
 fn order_page(
     worker: &Worker,
+    call: &Call,
     order: &OrderRow,
     status: StatusCode,
     notice: Option<&str>,
 ) -> Result<Response<Body>, Problem> {
     let name = worker.reader.read(|connection| sessions::name_of_drop(connection, order.drop_id));
     let name = name.map_err(|error| fault(&error))?.ok_or(Problem::Internal)?;
-    let (path, code) = (path_of(order), code_of(order.drop_id.shard(), order.seq));
+    let code = code_of(order.drop_id.shard(), order.seq);
+    let is_pay_page = call.parts.uri.path().starts_with("/pay/");
+    let id = order.id().to_string();
+    let path = format!("/{}/{id}", if is_pay_page { "pay" } else { "orders" });
     let page = OrderPage {
-        path: &path,
+        frame: frame(worker, call, &path),
+        id: &id,
+        is_pay_page,
         code: &code,
         drop_name: &name,
         quantity: order.quantity,
@@ -184,13 +218,15 @@ fn order_page(
         currency: order.currency,
         state: order.state,
         cancelled_by_operator: order.cancelled_by_operator,
+        reserved_at: order.reserved_at,
         expires_at: order.expires_at,
+        paid_at: order.paid_at,
+        ended_at: order.ended_at,
         last_seq: order.last_seq,
-        now: worker.writer.clock.now(),
         payment_option: payment_option_of(worker, order),
         notice,
     };
-    let mut response = html(status, page.render());
+    let mut response = html(worker, status, page.render(), []);
     if let Some(seconds) = page.refresh_seconds() {
         response.headers_mut().insert(REFRESH, HeaderValue::from(seconds));
     }
@@ -198,95 +234,10 @@ fn order_page(
 }
 
 /// Returns the text of a refusal for a page. Other problems are responses of their own.
-fn refusal_text(problem: &Problem) -> Option<String> {
+pub(super) fn refusal_text(problem: &Problem) -> Option<String> {
     let Problem::Refused { .. } = problem else { return None };
     let (title, detail) = problem.words();
     Some(format!("{title}. {detail}"))
-}
-
-/// The maximum of drops in the demo shop.
-const OFFERS_MAX: u32 = 20;
-
-/// `GET /`.
-pub(super) fn shop(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    if !has_demo_shop(worker) {
-        return Err(Problem::NotFound);
-    }
-    worker.note_read(call, None);
-    // The version is loaded before the snapshot: an older page never passes for a newer one.
-    let wanted = worker.writer.published.newest_change();
-    let ready =
-        worker.shop.borrow().as_ref().filter(|page| page.version >= wanted).map(|page| page.with_key(&new_key()));
-    if let Some(page) = ready {
-        return Ok(html(StatusCode::OK, page));
-    }
-    let page = ShopPage::new(wanted, &offers(worker)?, new_key());
-    let response = html(StatusCode::OK, page.with_key(&new_key()));
-    worker.shop.replace(Some(page));
-    Ok(response)
-}
-
-/// Returns an idempotency key: of one page for one buyer.
-fn new_key() -> String {
-    let mut key = [0u8; 8];
-    random::fill(&mut key);
-    String::from_utf8_lossy(&hex::of_u64(u64::from_le_bytes(key))).into_owned()
-}
-
-/// Reads the drops on sale.
-fn offers(worker: &Worker) -> Result<Vec<Offer>, Problem> {
-    let drops = worker.reader.read(|connection| lists::newest_drops(connection, OFFERS_MAX));
-    let drops = drops.map_err(|error| fault(&error))?;
-    let on_sale = drops.into_iter().filter(|drop| matches!(drop.state(), DropState::Live | DropState::SoldOut));
-    let offers = on_sale.map(|drop| Offer {
-        id: drop.id,
-        price: drop.unit_price.times(Quantity::ONE),
-        currency: drop.currency,
-        available: drop.available(),
-        per_buyer_limit: drop.per_buyer_limit,
-        reservation_seconds: drop.reservation_seconds,
-        name: drop.name,
-        description: drop.description,
-    });
-    Ok(offers.collect())
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ReserveForm {
-    drop_id: u32,
-    key: String,
-    buyer: String,
-    quantity: u16,
-}
-
-/// `POST /`.
-pub(super) async fn reserve(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    if !has_demo_shop(worker) {
-        return Err(Problem::NotFound);
-    }
-    let form: ReserveForm = read_form(&call.parts.headers, call.body.take(), worker.body_bounds()).await?;
-    let drop_id = DropId::new(form.drop_id).ok_or(Problem::NotFound)?;
-    let buyer = BuyerText::new(&form.buyer)
-        .ok_or_else(|| Problem::invalid("/buyer", "must be 1 to 128 bytes of text without control characters"))?;
-    let quantity = Quantity::new(form.quantity)
-        .ok_or_else(|| Problem::invalid("/quantity", "must be a whole number from 1 to 65535"))?;
-    worker.admit_named(&call, &buyer, Some(drop_id))?;
-    challenges::refuse_needed(worker, &call, drop_id, &buyer)?;
-    let request = OrderRequest { buyer, quantity, contact: None, payment_fingerprint: None };
-    let (decided, _) = submit_order(worker, &call, drop_id, request, form.key.as_bytes()).await?;
-    match accepted_seq(&decided) {
-        Ok(_) => {}
-        Err(problem) => {
-            let notice = refusal_text(&problem).ok_or(problem)?;
-            let page = web::shop::render(&offers(worker)?, &new_key(), Some(&notice));
-            return Ok(html(StatusCode::CONFLICT, page));
-        }
-    }
-    let seq = decided.outcome.order_made().ok_or(Problem::Internal)?;
-    let row = worker.reader.read(|connection| rows::order_by_seq(connection, seq));
-    let row = row.map_err(|error| after_decision(fault(&error)))?;
-    see_other(&path_of(&row.ok_or(Problem::Internal)?))
 }
 
 #[derive(Deserialize)]
@@ -299,33 +250,53 @@ struct CheckoutForm {
     address: String,
 }
 
+/// Returns the contact of a form's fields, if one of them is filled.
+pub(super) fn contact_of(fields: &[(&str, String)]) -> Result<Option<Contact>, Problem> {
+    let mut contact = Map::new();
+    for (field, value) in fields {
+        // A browser sends CR LF for a line break, and sends empty fields.
+        let value = value.replace("\r\n", "\n");
+        if !value.trim().is_empty() {
+            contact.insert((*field).into(), value.into());
+        }
+    }
+    if contact.is_empty() {
+        return Ok(None);
+    }
+    parse_checkout(json!({ "contact": Value::Object(contact) }).to_string().as_bytes()).map(Some)
+}
+
 /// `POST /pay/{order_id}/checkout`.
 pub(super) async fn check_out(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    if !has_demo_shop(worker) {
-        return Err(Problem::NotFound);
-    }
     let form: CheckoutForm = read_form(&call.parts.headers, call.body.take(), worker.body_bounds()).await?;
     let order = find_order(worker, &call)?;
     worker.note_checkout(&call, &order);
     let CheckoutForm { name, email, phone, address } = form;
-    let mut contact = Map::new();
-    for (field, value) in [("name", name), ("email", email), ("phone", phone), ("address", address)] {
-        // A browser sends CR LF for a line break, and sends empty fields.
-        let value = value.replace("\r\n", "\n");
-        if !value.trim().is_empty() {
-            contact.insert(field.into(), value.into());
-        }
-    }
-    let contact = parse_checkout(json!({ "contact": Value::Object(contact) }).to_string().as_bytes())?;
+    let contact = contact_of(&[("name", name), ("email", email), ("phone", phone), ("address", address)])?;
+    let contact = contact.ok_or_else(|| Problem::invalid("/contact", "must have at least one member"))?;
     identities::check_contact(worker, &order, &contact)?;
     let checkout = Command::Order(OrderCommand::Checkout { order: order.seq });
     let private_data = PrivateData::Contact(Box::new(contact));
     let decided = submit(worker, &call.caller, checkout, Some(private_data)).await?;
-    match accepted_seq(&decided) {
-        Ok(_) => see_other(&path_of(&order)),
+    after_form(worker, &call, &order, &decided)
+}
+
+/// `POST /pay/{order_id}/cancel`. The address is the key to the order, so that no token is asked for.
+pub(super) async fn cancel(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    call.discard_body(worker.body_bounds()).await;
+    let order = find_order(worker, &call)?;
+    let command = Command::Order(OrderCommand::Cancel { order: order.seq });
+    let decided = submit(worker, &call.caller, command, None).await?;
+    after_form(worker, &call, &order, &decided)
+}
+
+/// Returns to the order's page, or shows it with the reason of the refusal.
+fn after_form(worker: &Worker, call: &Call, order: &OrderRow, decided: &Decided) -> Result<Response<Body>, Problem> {
+    match accepted_seq(decided) {
+        Ok(_) => see_other(&path_of(worker, call, order)),
         Err(problem) => {
             let notice = refusal_text(&problem).ok_or(problem)?;
-            order_page(worker, &find_order(worker, &call)?, StatusCode::CONFLICT, Some(&notice))
+            order_page(worker, call, &find_order(worker, call)?, StatusCode::CONFLICT, Some(&notice))
         }
     }
 }
@@ -356,7 +327,7 @@ pub(super) async fn sandbox(worker: &Worker, mut call: Call) -> Result<Response<
     let order = find_order(worker, &call)?;
     // A late payment is possible for an expired order only.
     if what == SandboxAction::PayLate && order.state != OrderState::Expired {
-        return see_other(&path_of(&order));
+        return see_other(&path_of(worker, &call, &order));
     }
     let (kind, times) = match what {
         SandboxAction::Pay | SandboxAction::PayLate => ("payment.succeeded", 1),
@@ -383,5 +354,5 @@ pub(super) async fn sandbox(worker: &Worker, mut call: Call) -> Result<Response<
         )
         .await?;
     }
-    see_other(&path_of(&order))
+    see_other(&path_of(worker, &call, &order))
 }

@@ -23,6 +23,7 @@ const ENTRIES = [
   ["console.js", "console/main.ts"],
   ["console.css", "console/main.css"],
   ["icon.svg", "shared/icon.svg"],
+  ["firstcome-drop.js", "component/main.ts"],
 ];
 
 const MEDIA = { ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml" };

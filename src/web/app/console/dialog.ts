@@ -2,7 +2,7 @@
 // for a name. Its key is made when it opens, so that a double click or a lost answer never does anything twice.
 import { reactive } from "./reactive";
 import type { Answer } from "../shared/api";
-import { parseMoney } from "../shared/words";
+import { minorDigits, parseMoney } from "../shared/words";
 import { fromLocalField } from "./format";
 import { wordsFor, type Words } from "./problems";
 
@@ -90,7 +90,7 @@ export function read(field: Field, text: string): { value?: string | number | bo
       return { value: number };
     }
     case "money": {
-      const amount = parseMoney(typed, field.currency ?? "EUR");
+      const amount = parseMoney(typed, minorDigits(field.currency ?? "EUR"));
       return amount === undefined ? { mistake: `An amount in ${field.currency}, such as 149.00.` } : { value: amount };
     }
     case "time": {

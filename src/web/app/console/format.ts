@@ -31,7 +31,7 @@ export function bytes(value: number): string {
 
 export function price(amount: number, currency: string): string {
   try {
-    return money(amount, currency);
+    return money(amount, currency, minorDigits(currency));
   } catch {
     return `${amount} ${currency}`;
   }

@@ -28,33 +28,36 @@ export function count(n: number): string {
   return whole.format(n);
 }
 
-/** Returns the digits behind the point of a currency's amounts. */
-export function minorDigits(currency: string): number {
-  return new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits ?? 2;
-}
-
-/** Returns an amount of minor units, such as `149,00 €`. The text is exact: no amount becomes a binary fraction. */
-export function money(amount: number, currency: string): string {
-  const digits = minorDigits(currency);
+/** Returns an amount of minor units, such as `149,00 €`. The text is exact: no amount becomes a binary fraction. `digits` are
+ *  those of ISO 4217, as the server knows them: a browser's own differ for some currencies. */
+export function money(amount: number, currency: string, digits: number): string {
   const text = String(Math.abs(amount)).padStart(digits + 1, "0");
-  const exact = `${amount < 0 ? "-" : ""}${text.slice(0, text.length - digits)}${digits > 0 ? "." : ""}${text.slice(text.length - digits)}`;
-  const format = new Intl.NumberFormat(language, { style: "currency", currency });
-  return (format.format as (value: string) => string)(digits > 0 ? exact : exact.replace(/\.$/, ""));
+  const whole = text.slice(0, text.length - digits);
+  const exact = (amount < 0 ? "-" : "") + (digits > 0 ? `${whole}.${text.slice(-digits)}` : whole);
+  const format = new Intl.NumberFormat(language, {
+    style: "currency", currency, minimumFractionDigits: digits, maximumFractionDigits: digits,
+  });
+  return (format.format as (value: string) => string)(exact);
 }
 
-/** Returns the minor units of an amount that a person typed, or nothing for what is no amount of this currency. */
-export function parseMoney(typed: string, currency: string): number | undefined {
-  const digits = minorDigits(currency);
-  const parts = new Intl.NumberFormat(language).formatToParts(1234567.5);
-  const group = parts.find((part) => part.type === "group")?.value ?? ",";
-  const point = parts.find((part) => part.type === "decimal")?.value ?? ".";
-  let text = typed.replace(/[\s\u00a0\u202f]/g, "");
-  // A group sign counts only before three digits: `1,5` is not 15.
-  text = text.split(group).every((piece, index) => index === 0 || /^\d{3}($|\D)/.test(piece)) ? text.split(group).join("") : text.replace(group, point);
-  const found = /^(\d{1,13})(?:[.](\d*))?$/.exec(text.replace(point, "."));
-  const fraction = found?.[2] ?? "";
-  if (!found?.[1] || fraction.length > digits) return undefined;
-  const amount = Number(found[1] + fraction.padEnd(digits, "0"));
+/** Returns an amount as a person types it: without the currency and groups. */
+export function plainMoney(amount: number, digits: number): string {
+  const format = new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: false });
+  return format.format(amount / 10 ** digits);
+}
+
+/** Returns the minor units of an amount that a person typed, or nothing for what is no amount of this currency. The last point
+ *  or comma is that of the fraction if no more digits follow than the currency has; any other one separates groups. */
+export function parseMoney(typed: string, digits: number): number | undefined {
+  const text = typed.replace(/[\s\u00a0\u202f'’]/g, "");
+  const found = /^(\d{1,13}|\d{1,3}(?:[.,]\d{3})*)(?:[.,](\d*))?$/.exec(text);
+  if (!found?.[1]) return undefined;
+  let [whole, fraction] = [found[1], found[2] ?? ""];
+  if (fraction.length > digits) {
+    if (fraction.length !== 3) return undefined;
+    [whole, fraction] = [whole + fraction, ""];
+  }
+  const amount = Number(whole.replace(/[.,]/g, "") + fraction.padEnd(digits, "0"));
   return Number.isSafeInteger(amount) ? amount : undefined;
 }
 
@@ -75,10 +78,23 @@ export function instant(text: string | number, options: Intl.DateTimeFormatOptio
   return format.format(new Date(text));
 }
 
+/** Shows every amount of a part of the page as the reader's language does. */
+export function localizeAmounts(root: ParentNode): void {
+  for (const element of root.querySelectorAll<HTMLElement>("[data-amount]")) {
+    const { amount, currency, digits } = element.dataset;
+    element.textContent = money(Number(amount), currency ?? "EUR", Number(digits));
+  }
+}
+
 /** Shows every `<time datetime>` of a part of the page in local time. */
 export function localizeTimes(root: ParentNode): void {
   for (const element of root.querySelectorAll("time[datetime]")) {
     const text = element.getAttribute("datetime") ?? "";
     if (!Number.isNaN(Date.parse(text))) element.textContent = instant(text);
   }
+}
+
+/** Returns the digits behind the point of a currency's amounts as this browser knows them, where no page tells them. */
+export function minorDigits(currency: string): number {
+  return new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits ?? 2;
 }

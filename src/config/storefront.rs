@@ -1,0 +1,42 @@
+//! The settings of the storefront.
+
+use super::setting::{Setting, setting};
+use super::values::{one_of, origins, url};
+
+/// The pages for buyers.
+#[derive(Clone, Debug, Default)]
+pub struct StorefrontSettings {
+    pub enabled: bool,
+    /// The name of the shop; empty for the word for a shop.
+    pub name: String,
+    /// The address that gives buyers a token; empty without one.
+    pub login_url: String,
+    /// Origins whose pages may show these in a frame.
+    pub frame_ancestors: Vec<String>,
+}
+
+pub(super) const SETTINGS: &[Setting] = &[
+    setting!(
+        "storefront.enabled",
+        "false",
+        "true, false",
+        "pages for buyers on the public listener: the list, drops, auctions and orders; `--demo` turns it on",
+        |c, t| c.storefront.enabled = one_of(t, "true", "false")?
+    ),
+    setting!("storefront.name", "", "text", "name of the shop on its pages", |c, t| c.storefront.name =
+        t.trim().into()),
+    setting!(
+        "storefront.login_url",
+        "",
+        "URL",
+        "page of the shop that signs buyers in, where they have tokens: it gets `return_to` and sends the buyer back there with the token in the fragment, as `#token=…`",
+        |c, t| c.storefront.login_url = url(t.trim())?
+    ),
+    setting!(
+        "storefront.frame_ancestors",
+        "",
+        "list",
+        "origins whose pages may show those of the storefront in a frame; none if unset",
+        |c, t| c.storefront.frame_ancestors = origins(t)?
+    ),
+];

@@ -1,0 +1,284 @@
+// The page of a drop.
+
+import { type Answer, send, serverNow } from "../shared/api";
+import { count, duration, instant, money, t } from "../shared/words";
+import { solveChallenge } from "./challenge";
+import { Intent } from "./intent";
+import { follow } from "./live";
+import { isTransient, joined, notice } from "./notice";
+import { buyer, loginUrl, needsToken, signIn, tab, token } from "./session";
+
+type State = "scheduled" | "live" | "paused" | "sold_out" | "ended";
+
+interface Drop {
+  state: State;
+  total: number;
+  available: number;
+  held: number;
+  sold: number;
+  starts_at: string;
+  ends_at?: string;
+  unit_price: number;
+}
+
+interface Wish {
+  quantity: number;
+  /** Of a drop with caps on identities: the order must come with them. */
+  contact?: Record<string, string>;
+}
+
+const TONES: Record<State, string> = { scheduled: "accent", live: "good", paused: "warn", sold_out: "bad", ended: "" };
+/** Tries of one wish in a row, after which the page waits for the buyer. */
+const TRIES_MAX = 30;
+
+/** Returns the path of an order's page, in the language of this one. */
+export function orderPath(id: string): string {
+  const lang = new URLSearchParams(location.search).get("lang");
+  return `/orders/${id}${lang ? `?lang=${encodeURIComponent(lang)}` : ""}`;
+}
+
+export function drop() {
+  return joined(notice(), {
+    id: "",
+    currency: "EUR",
+    digits: 2,
+    price: 0,
+    limit: 1,
+    state: "live" as State,
+    total: 0,
+    available: 0,
+    held: 0,
+    sold: 0,
+    starts: 0,
+    ends: 0,
+    quantity: 1,
+    isBusy: false,
+    tries: 0,
+    intent: undefined as unknown as Intent<Wish>,
+    root: undefined as unknown as HTMLElement,
+
+    init(this: Component) {
+      const root = this.$root;
+      const number = (name: string) => Number(root.dataset[name] ?? 0);
+      this.root = root;
+      [this.id, this.currency, this.digits] = [root.dataset["drop"] ?? "", root.dataset["currency"] ?? "EUR", number("digits")];
+      [this.price, this.limit, this.state] = [number("price"), number("limit"), (root.dataset["state"] ?? "live") as State];
+      [this.total, this.available, this.held, this.sold] = [number("total"), number("available"), number("held"), number("sold")];
+      [this.starts, this.ends] = [number("starts"), number("ends")];
+      this.intent = new Intent<Wish>(`drop.${this.id}`);
+      this.drawBar();
+      setInterval(() => this.tick(), 250);
+      follow<Drop>(`/v1/drops/${this.id}`, (state) => this.take(state), (isReached) => this.reach(isReached));
+      const known = tab.get(`firstcome.order.${this.id}`);
+      if (known) {
+        this.say("", t("drop.have_order"), "");
+        this.offer(orderPath(known), t("drop.open_order"));
+      }
+      // A page that went away while it asked, or while the buyer signed in, asks again with the same key.
+      const pending = this.intent.pending;
+      if (pending && (!needsToken || token())) {
+        this.setQuantity(pending.quantity);
+        void this.ask();
+      }
+      window.addEventListener("pageshow", (event) => {
+        if (event.persisted) location.reload();
+      });
+    },
+
+    tick() {
+      this.now = serverNow();
+      if (this.retryAt > 0 && this.now >= this.retryAt && !this.isBusy) {
+        this.retryAt = 0;
+        void this.ask();
+      }
+    },
+    take(state: Drop) {
+      const before = this.available;
+      [this.state, this.total, this.available, this.held, this.sold] = [state.state, state.total, state.available, state.held, state.sold];
+      [this.starts, this.ends, this.price] = [Date.parse(state.starts_at), state.ends_at ? Date.parse(state.ends_at) : 0, state.unit_price];
+      if (before === 0 && this.available > 0 && this.state === "live" && !this.isBusy && this.retryAt === 0 && this.sold > 0) {
+        this.say("good", t("drop.came_back"), "");
+      } else if (this.available === 0 && this.noticeTitle === t("drop.came_back")) {
+        this.hush();
+      }
+      this.drawBar();
+    },
+    reach(isReached: boolean) {
+      if (!isReached && !this.hasNotice) this.say("warn", t("lost.title"), t("drop.offline"));
+      else if (isReached && this.noticeText === t("drop.offline")) this.hush();
+    },
+    drawBar() {
+      const bar = this.root.querySelector<HTMLElement>(".bar > span");
+      bar?.style.setProperty("transform", `scaleX(${this.total > 0 ? this.available / this.total : 0})`);
+    },
+
+    get word(): string {
+      return t(`state.${this.state}`);
+    },
+    get chip(): string {
+      return `chip ${TONES[this.state]}`;
+    },
+    get clockLabel(): string {
+      if (this.state === "ended") return this.ends > 0 ? t("clock.ended") : "";
+      return t(this.state === "scheduled" ? "clock.starts" : "clock.ends");
+    },
+    get clock(): string {
+      if (this.state === "ended") return this.ends > 0 ? instant(this.ends) : "";
+      const at = this.state === "scheduled" ? this.starts : this.ends;
+      return at > 0 ? duration(at - this.now) : "";
+    },
+    get availableText(): string {
+      return count(this.available);
+    },
+    get heldText(): string {
+      return count(this.held);
+    },
+    get soldText(): string {
+      return count(this.sold);
+    },
+    get atLeast(): boolean {
+      return this.quantity <= 1;
+    },
+    get atMost(): boolean {
+      return this.quantity >= this.limit;
+    },
+    get isSoldForGood(): boolean {
+      return this.state === "sold_out" && this.held === 0;
+    },
+    get cannotBuy(): boolean {
+      if (this.isBusy || this.retryAt > 0) return true;
+      if (needsToken && !token() && !loginUrl) return true;
+      return this.state === "scheduled" || this.state === "paused" || this.state === "ended" || this.isSoldForGood;
+    },
+    get buttonText(): string {
+      if (this.isBusy || this.retryAt > 0) return t("drop.reserving");
+      if (this.state === "scheduled") return t("drop.not_yet");
+      if (this.state === "paused") return t("drop.paused");
+      if (this.state === "ended") return t("drop.ended");
+      if (this.isSoldForGood) return t("state.sold_out");
+      if (needsToken && !token()) return t("drop.sign_in");
+      if (this.state === "sold_out") return t("drop.try");
+      return t("drop.reserve_total", { price: money(this.price * this.quantity, this.currency, this.digits) });
+    },
+
+    fewer() {
+      this.setQuantity(this.quantity - 1);
+    },
+    more() {
+      this.setQuantity(this.quantity + 1);
+    },
+    typed(event: Event) {
+      const typed = Number((event.target as HTMLInputElement).value);
+      if (Number.isInteger(typed) && typed >= 1) this.quantity = Math.min(this.limit, typed);
+    },
+    setQuantity(quantity: number) {
+      this.quantity = Math.max(1, Math.min(this.limit, quantity));
+      const input = this.root.querySelector<HTMLInputElement>('input[name="quantity"]');
+      if (input) input.value = String(this.quantity);
+    },
+
+    wish(): Wish {
+      const contact: Record<string, string> = {};
+      for (const name of ["email", "phone", "address"]) {
+        const field = this.root.querySelector<HTMLInputElement | HTMLTextAreaElement>(`form [name="${name}"]`);
+        if (field && field.value.trim() !== "") contact[name] = field.value;
+      }
+      return Object.keys(contact).length > 0 ? { quantity: this.quantity, contact } : { quantity: this.quantity };
+    },
+    buy(event: Event) {
+      event.preventDefault();
+      if (this.cannotBuy) return;
+      this.tries = 0;
+      this.intent.begin(this.wish());
+      if (needsToken && !token()) {
+        signIn();
+        return;
+      }
+      void this.ask();
+    },
+    retry() {
+      this.tries = 0;
+      this.intent.begin(this.wish());
+      void this.ask();
+    },
+    stopTrying() {
+      this.hush();
+      // The key stays: an answer that was lost is found by the next attempt.
+      this.intent.settle();
+    },
+
+    async ask(solution?: string): Promise<void> {
+      if (this.isBusy) return;
+      this.isBusy = true;
+      this.hush();
+      this.tries += 1;
+      try {
+        const name = needsToken ? {} : { buyer: buyer() };
+        const headers: Record<string, string> = { "Idempotency-Key": this.intent.key };
+        if (solution) headers["Firstcome-Challenge"] = solution;
+        const { quantity, contact } = this.intent.pending ?? { quantity: this.quantity };
+        const body = { ...name, quantity, ...(contact ? { contact } : {}) };
+        const answer = await send<{ id: string }>(`/v1/drops/${this.id}/orders`, { method: "POST", token: token(), headers, body });
+        await this.answered(answer, solution !== undefined);
+      } finally {
+        this.isBusy = false;
+      }
+    },
+    async answered(answer: Answer<{ id: string }>, wasSolved: boolean): Promise<void> {
+      if (answer.kind === "ok") {
+        tab.set(`firstcome.order.${this.id}`, answer.body.id);
+        this.intent.renew();
+        location.assign(orderPath(answer.body.id));
+        // The button stays busy until the page has gone.
+        await new Promise((resolve) => setTimeout(resolve, 10_000));
+        return;
+      }
+      if (answer.kind !== "problem") {
+        this.say("warn", t("lost.title"), t("lost.text"));
+        this.again(2);
+        return;
+      }
+      const { problem } = answer;
+      if (problem.code === "challenge-required") {
+        if (wasSolved || (problem.members["challenge"] as { kind?: string } | undefined)?.kind !== "proof_of_work") {
+          this.intent.settle();
+          this.say("bad", t("problem.challenge-failed"), t("problem.challenge-failed.text"));
+          this.canRetry = true;
+          return;
+        }
+        this.say("", t("problem.challenge-required"), t("problem.challenge-required.text"));
+        const solved = await solveChallenge(this.id, token());
+        this.isBusy = false;
+        await this.ask(solved ?? "");
+        return;
+      }
+      if (problem.code === "unauthorized") {
+        // The wish stays pending, and goes on behind the sign-in.
+        this.sayProblem(problem);
+        if (loginUrl) setTimeout(signIn, 1_500);
+        return;
+      }
+      this.sayProblem(problem);
+      if (isTransient(problem) && this.tries < TRIES_MAX) {
+        this.again(problem.retryAfter ?? 2);
+        return;
+      }
+      this.intent.settle();
+      if (isTransient(problem)) this.canRetry = true;
+      const next = problem.members["next_expiry_at"];
+      if (problem.code === "sold-out" && typeof next === "string") this.waitFor(t("drop.next_return"), Date.parse(next));
+      const known = tab.get(`firstcome.order.${this.id}`);
+      if (problem.code === "limit-reached" && known) this.offer(orderPath(known), t("drop.open_order"));
+    },
+    again(seconds: number) {
+      if (this.tries < TRIES_MAX) this.tryAgainAfter(seconds);
+      else this.canRetry = true;
+    },
+  });
+}
+
+/** What Alpine adds to a component. */
+interface Magic {
+  $root: HTMLElement;
+}
+type Component = ReturnType<typeof drop> & Magic;

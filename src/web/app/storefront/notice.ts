@@ -1,0 +1,89 @@
+// A refusal in words: what happened, its number, and one thing to do. Each page component has one.
+
+import { type Problem, serverNow } from "../shared/api";
+import { duration, hasText, t } from "../shared/words";
+
+/** Problems after which the page tries again by itself: nothing was decided, or the same key asks for what was. */
+const TRANSIENT = new Set(["overloaded", "draining", "read-only", "outcome-unknown", "not-leader", "behind", "rate-limited", "drop-paused", "internal"]);
+
+export function isTransient(problem: Problem): boolean {
+  return TRANSIENT.has(problem.code) || problem.status >= 500;
+}
+
+/** The part of a component that says what happened. Alpine makes it reactive. */
+export function notice() {
+  return {
+    noticeTone: "",
+    noticeTitle: "",
+    noticeText: "",
+    reference: "",
+    link: "",
+    linkText: "",
+    retryAt: 0,
+    waitUntil: 0,
+    waitLabel: "",
+    canRetry: false,
+    now: serverNow(),
+    get hasNotice(): boolean {
+      return this.noticeTitle !== "";
+    },
+    get tone(): string {
+      return `note ${this.noticeTone}`;
+    },
+    get hasLink(): boolean {
+      return this.link !== "";
+    },
+    get hasReference(): boolean {
+      return this.reference !== "";
+    },
+    get isWaiting(): boolean {
+      return this.retryAt > 0;
+    },
+    get hasAction(): boolean {
+      return this.hasLink || this.canRetry || this.isWaiting;
+    },
+    get hasWait(): boolean {
+      return this.waitUntil > this.now;
+    },
+    get waitClock(): string {
+      return duration(this.waitUntil - this.now);
+    },
+    say(tone: string, title: string, text: string): void {
+      this.hush();
+      [this.noticeTone, this.noticeTitle, this.noticeText] = [tone, title, text];
+    },
+    hush(): void {
+      [this.noticeTone, this.noticeTitle, this.noticeText, this.reference] = ["", "", "", ""];
+      [this.link, this.linkText, this.waitLabel] = ["", "", ""];
+      [this.retryAt, this.waitUntil, this.canRetry] = [0, 0, false];
+    },
+    offer(link: string, text: string): void {
+      [this.link, this.linkText] = [link, text];
+    },
+    waitFor(label: string, until: number): void {
+      [this.waitLabel, this.waitUntil] = [label, until];
+    },
+    /** Shows a problem; with a time after which the page tries again. */
+    sayProblem(problem: Problem, values: Record<string, string | number> = {}): void {
+      const key = hasText(`problem.${problem.code}`) ? problem.code : "other";
+      const numbers: Record<string, string | number> = { detail: problem.detail, ...values };
+      for (const [name, value] of Object.entries(problem.members)) {
+        if (typeof value === "number" && !(name in numbers)) numbers[name] = value;
+      }
+      this.say(isTransient(problem) ? "warn" : "bad", t(`problem.${key}`), t(`problem.${key}.text`, numbers));
+      if (problem.requestId && (key === "other" || problem.status >= 500)) this.reference = t("try.reference", { id: problem.requestId });
+    },
+    /** Tries again at an instant of the server's clock. */
+    tryAgainAfter(seconds: number): void {
+      this.retryAt = serverNow() + seconds * 1000;
+      this.waitFor(t("try.waiting"), this.retryAt);
+    },
+  };
+}
+
+export type Notice = ReturnType<typeof notice>;
+
+/** Joins the parts of a component, with their getters: spreading would read them once. */
+export function joined<A extends object, B extends object>(one: A, other: B & ThisType<A & B>): A & B {
+  return Object.defineProperties(one, Object.getOwnPropertyDescriptors(other)) as A & B;
+}

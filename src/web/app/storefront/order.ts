@@ -1,0 +1,115 @@
+// The page of an order: its clock, its forms without leaving the page, and its changes.
+
+import { type Problem, send, serverNow } from "../shared/api";
+import { duration, t } from "../shared/words";
+import { isTransient, joined, notice } from "./notice";
+import { needsToken, token } from "./session";
+
+const LOOK_EVERY_MS = 3_000;
+
+interface Magic {
+  $root: HTMLElement;
+}
+type Component = ReturnType<typeof order> & Magic;
+
+export function order() {
+  return joined(notice(), {
+    id: "",
+    state: "",
+    from: 0,
+    until: 0,
+    isSending: false,
+    isScripted: true,
+    waiting: undefined as HTMLFormElement | undefined,
+    root: undefined as unknown as HTMLElement,
+
+    init(this: Component) {
+      const { order: id = "", state = "", from, until } = this.$root.dataset;
+      this.root = this.$root;
+      [this.id, this.state, this.from, this.until] = [id, state, Number(from ?? 0), Number(until ?? 0)];
+      this.tick();
+      setInterval(() => this.tick(), 250);
+      // With tokens the API asks for the buyer's: a reader who came by the address alone sees changes at the next load.
+      if (!needsToken || token()) void this.look(null);
+      window.addEventListener("pageshow", (event) => {
+        if (event.persisted) location.reload();
+      });
+    },
+    tick() {
+      this.now = serverNow();
+      if (this.until > 0) {
+        const whole = Math.max(1, this.until - this.from);
+        const left = Math.max(0, Math.min(1, (this.until - this.now) / whole));
+        this.root.querySelector<HTMLElement>(".bar > span")?.style.setProperty("transform", `scaleX(${left})`);
+      }
+      if (this.retryAt > 0 && this.now >= this.retryAt && this.waiting && !this.isSending) {
+        this.retryAt = 0;
+        void this.post(this.waiting);
+      }
+    },
+    get clock(): string {
+      return duration(this.until - this.now);
+    },
+
+    /** Loads the page anew when the order has another state: it is paid elsewhere, expired, or was changed by the shop. */
+    async look(etag: string | null): Promise<void> {
+      let next = etag;
+      if (!document.hidden) {
+        const answer = await send<{ state: string }>(`/v1/orders/${this.id}`, { etag, token: token() });
+        if (answer.kind === "problem" && answer.problem.status < 500 && answer.problem.status !== 429) return;
+        if (answer.kind === "ok") {
+          next = answer.etag;
+          if (answer.body.state !== this.state && !this.isSending) {
+            location.reload();
+            return;
+          }
+        }
+      }
+      setTimeout(() => void this.look(next), LOOK_EVERY_MS * (1 + Math.random() / 2));
+    },
+
+    submit(event: Event) {
+      event.preventDefault();
+      if (!this.isSending) void this.post(event.target as HTMLFormElement);
+    },
+    /** Sends a form. Each of them may be sent again: a checkout and a cancellation that came have the same effect twice as once. */
+    async post(form: HTMLFormElement): Promise<void> {
+      this.isSending = true;
+      this.waiting = form;
+      this.hush();
+      try {
+        const fields = new URLSearchParams();
+        for (const [name, value] of new FormData(form)) fields.append(name, String(value));
+        const answer = await fetch(form.action, {
+          method: "POST", body: fields, redirect: "manual", cache: "no-store", credentials: "omit", signal: AbortSignal.timeout(15_000),
+        });
+        // A redirect leads to the page where it goes on; anything else in HTML is this page with the reason.
+        if (answer.type === "opaqueredirect" || answer.ok) {
+          location.assign(form.action.replace(/\/(checkout|cancel)(?=$|\?)/, ""));
+          return;
+        }
+        if (answer.headers.get("Content-Type")?.startsWith("text/html")) {
+          location.reload();
+          return;
+        }
+        const seconds = Number(answer.headers.get("Retry-After"));
+        const members = (await answer.json()) as Record<string, unknown>;
+        const problem: Problem = {
+          code: String(members["code"] ?? ""), status: answer.status, detail: String(members["detail"] ?? ""),
+          requestId: answer.headers.get("Request-Id") ?? "", members,
+        };
+        this.sayProblem(problem);
+        if (isTransient(problem)) this.tryAgainAfter(seconds > 0 ? seconds : 2);
+        else this.waiting = undefined;
+      } catch {
+        this.say("warn", t("lost.title"), t("lost.text"));
+        this.tryAgainAfter(2);
+      } finally {
+        this.isSending = false;
+      }
+    },
+    print() {
+      window.print();
+    },
+  });
+}

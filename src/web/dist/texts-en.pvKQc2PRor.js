@@ -1,1 +1,0 @@
-globalThis.firstcomeTexts={"time.days.one":"{n} day {clock}","time.days.other":"{n} days {clock}"};

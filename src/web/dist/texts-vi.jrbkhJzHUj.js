@@ -1,1 +1,0 @@
-globalThis.firstcomeTexts={"time.days.one":"{n} ngày {clock}","time.days.other":"{n} ngày {clock}"};
