@@ -45,13 +45,12 @@ pub use limits::{OPERATOR_CONNECTIONS_MAX, check_descriptors, settle_connections
 pub use model::{
     AccessLogSettings, AdmissionSettings, AdvertisedAddresses, AuctionSettings, BackupSettings, ChallengeSettings,
     ClusterConfig, Config, ConfigError, ConnectionLimits, Exemptions, KeyFile, MailSettings, MailTls, MemberTls,
-    OutboxSettings, PaymentSettings, PinCore, PlanSettings, RiskSettings, SuccessRedirect, TlsFiles, TraceSettings,
-    WireLimits,
+    OutboxSettings, PaymentSettings, PinCore, PlanSettings, RiskSettings, StorefrontSettings, SuccessRedirect,
+    TlsFiles, TraceSettings, WireLimits,
 };
 pub use setting::Setting;
 pub use settings::all_settings;
 pub use shards::{RouteLimits, ShardNode, ShardNodes, ShardsConfig};
-pub use storefront::StorefrontSettings;
 pub use values::host_address;
 
 /// Prefix of every environment variable with a setting.

@@ -21,7 +21,7 @@ use crate::types::{Amount, Currency, UnixMillis, money};
 
 /// The parts of a page that do not come from its content.
 #[derive(Clone, Copy, Debug)]
-pub struct Frame<'a> {
+pub struct PageFrame<'a> {
     pub language: Language,
     /// The path of the page, without its query.
     pub path: &'a str,
@@ -30,21 +30,21 @@ pub struct Frame<'a> {
     pub has_shop: bool,
     /// True if no real money is moved.
     pub is_demo: bool,
-    /// Buyers have tokens.
+    /// True if a purchase needs the buyer's token.
     pub needs_token: bool,
     /// The address that gives buyers a token, or an empty text.
     pub login_url: &'a str,
     pub now: UnixMillis,
 }
 
-impl Frame<'_> {
+impl PageFrame<'_> {
     fn text(&self, key: &'static str) -> &'static str {
         self.language.text(key)
     }
 }
 
 /// A whole page.
-fn page(frame: &Frame<'_>, title: &str, state: Option<&str>, body: &Markup) -> String {
+fn page(frame: &PageFrame<'_>, title: &str, state: Option<&str>, body: &Markup) -> String {
     let language = frame.language;
     let page = html! {
         (DOCTYPE)
@@ -69,7 +69,7 @@ fn page(frame: &Frame<'_>, title: &str, state: Option<&str>, body: &Markup) -> S
     page.into_string()
 }
 
-fn header(frame: &Frame<'_>) -> Markup {
+fn header(frame: &PageFrame<'_>) -> Markup {
     let language = frame.language;
     html! {
         header.top {
@@ -109,7 +109,7 @@ fn instant(at: UnixMillis) -> Markup {
 }
 
 #[must_use]
-pub fn not_found(frame: &Frame<'_>) -> String {
+pub fn not_found(frame: &PageFrame<'_>) -> String {
     let title = frame.text("order.gone");
     let body = html! {
         section.card.narrow {

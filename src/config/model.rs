@@ -8,7 +8,6 @@ use ipnet::IpNet;
 use tracing::level_filters::LevelFilter;
 
 use super::in_force::SettingsInForce;
-use super::storefront::StorefrontSettings;
 use crate::types::shard::Shard;
 use crate::types::{Amount, EventFilter, Packing, PhoneRegion, Provider, Signal, Tier};
 
@@ -302,6 +301,18 @@ pub struct PaymentSettings {
     pub automatic_refunds: bool,
     pub sessions_in_flight_max: usize,
     pub session_timeout: Duration,
+}
+
+/// The pages for buyers.
+#[derive(Clone, Debug, Default)]
+pub struct StorefrontSettings {
+    pub enabled: bool,
+    /// The name of the shop; empty for the word for a shop.
+    pub name: String,
+    /// The address that gives buyers a token; empty without one.
+    pub login_url: String,
+    /// Origins whose pages may show these in a frame.
+    pub frame_ancestors: Vec<String>,
 }
 
 /// Terms of all new auctions.

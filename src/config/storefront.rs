@@ -3,18 +3,6 @@
 use super::setting::{Setting, setting};
 use super::values::{one_of, origins, url};
 
-/// The pages for buyers.
-#[derive(Clone, Debug, Default)]
-pub struct StorefrontSettings {
-    pub enabled: bool,
-    /// The name of the shop; empty for the word for a shop.
-    pub name: String,
-    /// The address that gives buyers a token; empty without one.
-    pub login_url: String,
-    /// Origins whose pages may show these in a frame.
-    pub frame_ancestors: Vec<String>,
-}
-
 pub(super) const SETTINGS: &[Setting] = &[
     setting!(
         "storefront.enabled",

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Frame, amount, instant, page};
+use super::{PageFrame, amount, instant, page};
 use crate::types::{Amount, AuctionId, AuctionState, Currency, UnixMillis, money};
 
 /// An auction as buyers see it.
@@ -44,7 +44,7 @@ fn price_label(lot: &Lot) -> &'static str {
     if lot.bids == 0 { "auction.start" } else { "auction.current" }
 }
 
-pub(super) fn tile(frame: &Frame<'_>, lot: &Lot) -> Markup {
+pub(super) fn tile(frame: &PageFrame<'_>, lot: &Lot) -> Markup {
     let (word, tone) = word_of(lot.state);
     html! {
         article.tile aria-label=(lot.name) {
@@ -63,7 +63,7 @@ pub(super) fn tile(frame: &Frame<'_>, lot: &Lot) -> Markup {
 
 /// Renders the page of an auction.
 #[must_use]
-pub fn auction(frame: &Frame<'_>, lot: &Lot) -> String {
+pub fn auction(frame: &PageFrame<'_>, lot: &Lot) -> String {
     let (word, tone) = word_of(lot.state);
     let is_open = matches!(lot.state, AuctionState::Scheduled | AuctionState::Live);
     let body = html! {
@@ -98,7 +98,7 @@ pub fn auction(frame: &Frame<'_>, lot: &Lot) -> String {
     page(frame, &lot.name, Some(lot.state.as_str()), &body)
 }
 
-fn form(frame: &Frame<'_>, lot: &Lot) -> Markup {
+fn form(frame: &PageFrame<'_>, lot: &Lot) -> Markup {
     html! {
         noscript { p.note.warn { (frame.text("auction.need_script")) } }
         form.card x-cloak x-show="isOpen" x-on:submit="bid" {

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Frame, amount, instant, notice, page};
+use super::{PageFrame, amount, instant, notice, page};
 use crate::types::{Amount, Currency, OrderState, Quantity, Seq, UnixMillis, money};
 
 /// The way in which an order can be paid.
@@ -22,7 +22,7 @@ pub enum PaymentOption {
 /// The content of the page.
 #[derive(Clone, Copy, Debug)]
 pub struct OrderPage<'a> {
-    pub frame: Frame<'a>,
+    pub frame: PageFrame<'a>,
     /// The order's id in paths.
     pub id: &'a str,
     /// The page where it is paid, which forwards to the provider's.
@@ -255,7 +255,7 @@ mod tests {
     fn shown(change: impl FnOnce(&mut OrderPage<'_>)) -> (String, Option<u64>) {
         let amount = |amount| Amount::new(amount).expect("an amount");
         let mut page = OrderPage {
-            frame: Frame {
+            frame: PageFrame {
                 language: crate::web::words::Language::of("", "en"),
                 path: "/pay/x",
                 shop_name: "Shop",

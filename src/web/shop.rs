@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::auction::Lot;
-use super::{Frame, amount, instant, page};
+use super::{PageFrame, amount, instant, page};
 use crate::types::{Amount, Currency, DropId, DropState, IdentityLimits, UnixMillis};
 
 /// A drop as buyers see it.
@@ -72,7 +72,7 @@ fn picture(name: &str, image_url: Option<&str>) -> Markup {
 
 /// Renders the list.
 #[must_use]
-pub fn list(frame: &Frame<'_>, offers: &[Offer], lots: &[Lot]) -> String {
+pub fn list(frame: &PageFrame<'_>, offers: &[Offer], lots: &[Lot]) -> String {
     let title = frame.text("shop.title");
     let body = html! {
         h1 { (title) }
@@ -85,7 +85,7 @@ pub fn list(frame: &Frame<'_>, offers: &[Offer], lots: &[Lot]) -> String {
     page(frame, title, None, &body)
 }
 
-fn tile(frame: &Frame<'_>, offer: &Offer) -> Markup {
+fn tile(frame: &PageFrame<'_>, offer: &Offer) -> Markup {
     let (word, tone) = word_of(offer.state);
     html! {
         article.tile.ended[offer.state == DropState::Ended] aria-label=(offer.name) {
@@ -103,18 +103,18 @@ fn tile(frame: &Frame<'_>, offer: &Offer) -> Markup {
     }
 }
 
-/// What the page of a drop has besides the drop.
+/// The parts of a drop's page besides the drop.
 #[derive(Clone, Copy, Debug)]
 pub struct Purchase<'a> {
     /// The idempotency key of the page's form, so that two clicks on one page are one order.
     pub key: &'a str,
-    /// Why the last attempt was refused.
+    /// The reason for which the last attempt was refused.
     pub refusal: Option<&'a str>,
 }
 
 /// Renders the page of a drop.
 #[must_use]
-pub fn drop(frame: &Frame<'_>, offer: &Offer, purchase: Purchase<'_>) -> String {
+pub fn drop(frame: &PageFrame<'_>, offer: &Offer, purchase: Purchase<'_>) -> String {
     let (word, tone) = word_of(offer.state);
     let body = html! {
         section.drop x-data="drop" data-drop=(offer.id) data-price=(offer.price.get()) data-currency=(offer.currency.as_str())
@@ -145,7 +145,7 @@ pub fn drop(frame: &Frame<'_>, offer: &Offer, purchase: Purchase<'_>) -> String 
     page(frame, &offer.name, Some(offer.state.as_str()), &body)
 }
 
-fn stock(frame: &Frame<'_>, offer: &Offer) -> Markup {
+fn stock(frame: &PageFrame<'_>, offer: &Offer) -> Markup {
     html! {
         div.tight aria-label=(frame.text("drop.stock")) role="group" {
             p.row.small {
@@ -161,7 +161,7 @@ fn stock(frame: &Frame<'_>, offer: &Offer) -> Markup {
 }
 
 /// The place of refusals, with one thing to do. The script shows what happens here.
-pub(super) fn notice_area(frame: &Frame<'_>, refusal: Option<&str>) -> Markup {
+pub(super) fn notice_area(frame: &PageFrame<'_>, refusal: Option<&str>) -> Markup {
     html! {
         (super::notice(refusal))
         div.note role="status" aria-live="polite" x-cloak x-show="hasNotice" x-bind:class="tone" {
@@ -178,7 +178,7 @@ pub(super) fn notice_area(frame: &Frame<'_>, refusal: Option<&str>) -> Markup {
     }
 }
 
-fn form(frame: &Frame<'_>, offer: &Offer, key: &str) -> Markup {
+fn form(frame: &PageFrame<'_>, offer: &Offer, key: &str) -> Markup {
     let seconds = offer.reservation_seconds;
     let held = format!("{}:{:02}", seconds / 60, seconds % 60);
     let most = offer.quantity_max();
@@ -207,7 +207,7 @@ fn form(frame: &Frame<'_>, offer: &Offer, key: &str) -> Markup {
 }
 
 /// The fields that an order of a drop with caps needs.
-fn identities(frame: &Frame<'_>, offer: &Offer) -> Markup {
+fn identities(frame: &PageFrame<'_>, offer: &Offer) -> Markup {
     let limits = &offer.identity_limits;
     html! {
         @if limits.email.is_some() {
@@ -227,8 +227,8 @@ mod tests {
     use super::*;
     use crate::web::words::Language;
 
-    fn frame(language: &str) -> Frame<'static> {
-        Frame {
+    fn frame(language: &str) -> PageFrame<'static> {
+        PageFrame {
             language: Language::of("", language),
             path: "/",
             shop_name: "Shop",

@@ -29,7 +29,7 @@ use crate::types::{Contact, OrderState, Provider};
 use crate::web;
 use crate::web::order::{OrderPage, PaymentOption};
 use crate::web::words::Language;
-use crate::web::{Frame, policy};
+use crate::web::{PageFrame, policy};
 use crate::writer::Decided;
 use crate::writer::clock::wall_clock;
 
@@ -81,12 +81,12 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 /// Returns what surrounds every page of this server, for this request.
-pub(super) fn frame<'w>(worker: &'w Worker, call: &Call, path: &'w str) -> Frame<'w> {
+pub(super) fn frame<'w>(worker: &'w Worker, call: &Call, path: &'w str) -> PageFrame<'w> {
     let config = &worker.server.config;
     let accepted = call.parts.headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let language = Language::of(call.parts.uri.query().unwrap_or(""), accepted);
     let name = &config.storefront.name;
-    Frame {
+    PageFrame {
         language,
         path,
         shop_name: if name.is_empty() { language.text("shop.name") } else { name },
@@ -131,7 +131,9 @@ pub(super) fn see_other(address: &str) -> Result<Response<Body>, Problem> {
     let mut response = Response::new(full(""));
     *response.status_mut() = StatusCode::SEE_OTHER;
     let address = HeaderValue::from_str(address).map_err(|_| Problem::Internal)?;
-    response.headers_mut().insert(LOCATION, address);
+    let headers = response.headers_mut();
+    headers.insert(LOCATION, address);
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
     Ok(with_privacy_headers(response))
 }
 

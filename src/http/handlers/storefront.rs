@@ -115,7 +115,7 @@ fn not_found(worker: &Worker, call: &Call) -> Response<Body> {
     html(worker, StatusCode::NOT_FOUND, web::not_found(&frame(worker, call, call.parts.uri.path())), [])
 }
 
-/// Renders the page of the drop in the path; `None` if there is none.
+/// Renders the page of the drop in the path; `None` for an unknown one.
 fn drop_with(
     worker: &Worker,
     call: &Call,
