@@ -32,10 +32,12 @@ async function visitor(options = {}) {
   return page;
 }
 
+let requests = 0;
 async function admin(path, body) {
+  requests += 1;
   const answer = await fetch(`http://${ADMIN}${path}`, {
     method: "POST",
-    headers: { "Content-Type": "application/json", "Idempotency-Key": `${path}-${JSON.stringify(body)}` },
+    headers: { "Content-Type": "application/json", "Idempotency-Key": `storefront-${requests}` },
     body: JSON.stringify(body),
   });
   assert.ok(answer.ok, `${path}: ${await answer.clone().text()}`);
@@ -163,7 +165,7 @@ const tests = {
       Date.now = () => real() - 3_600_000;
     });
     await page.goto(`${shop}/drops/${id}`);
-    await page.getByText(/^0:0\d$/).waitFor();
+    await page.getByText(/^starts in 0:0\d$/).waitFor();
     assert.equal(await button(page, "Not on sale yet").isDisabled(), true);
     await button(page, "Reserve · ").waitFor();
     await admin(`/v1/drops/${id}/pause`, { reason: "a look" });
