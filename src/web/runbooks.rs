@@ -50,6 +50,7 @@ const RUNBOOKS: &[Runbook] = runbooks![
     "FirstcomeReadOnly",
     "FirstcomeReadsSlow",
     "FirstcomeRefundsDue",
+    "FirstcomeRefundsGivenUp",
     "FirstcomeRepliesLate",
     "FirstcomeRequestsAbovePlan",
     "FirstcomeRouterNoLeader",
