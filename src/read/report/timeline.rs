@@ -154,7 +154,8 @@ mod tests {
             assert_eq!(points.iter().map(|(_, point)| point.figures.sold_out).sum::<u64>(), 4000);
             assert_eq!(points.iter().map(|(_, point)| point.commands_max).max(), Some(1999));
             assert_eq!(points.last().map(|(level, _)| level.held), Some(1999));
-            let ends = timeline.origin() + i64::from(timeline.point_seconds()) * points.len() as i64;
+            let ends = timeline.origin()
+                + i64::from(timeline.point_seconds()) * i64::try_from(points.len()).expect("few points");
             assert!(ends > 1000 + 1999 * step || step == 604_800, "{step}: ends at {ends}");
         }
     }
