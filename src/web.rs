@@ -82,7 +82,7 @@ fn header(frame: &PageFrame<'_>) -> Markup {
                 }
             }
         }
-        @if frame.is_demo { p.demo { (frame.text("shop.demo")) } }
+        @if frame.is_demo { aside.demo aria-label=(frame.text("sandbox.title")) { (frame.text("shop.demo")) } }
     }
 }
 

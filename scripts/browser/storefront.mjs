@@ -45,7 +45,7 @@ async function admin(path, body) {
 }
 
 async function drop(name, with_) {
-  return (await admin("/v1/drops", { sku: name, name, currency: "EUR", unit_price: 14900, total: 5, starts_at: "2020-01-01T00:00:00Z", ...with_ })).id;
+  return (await admin("/v1/drops", { sku: "S", name, currency: "EUR", unit_price: 14900, total: 5, starts_at: "2020-01-01T00:00:00Z", ...with_ })).id;
 }
 
 async function orders(dropId) {

@@ -76,7 +76,7 @@ pub fn auction(frame: &PageFrame<'_>, lot: &Lot) -> String {
                 p.row.start {
                     span class={ "chip " (tone) } x-bind:class="chip" x-text="word" { (frame.text(word)) }
                     span.small.soft {
-                        span x-text="clockLabel" { (frame.text(if lot.state == AuctionState::Scheduled { "clock.starts" } else { "clock.ends" })) }
+                        span x-text="clockLabel" { (frame.text(if lot.state == AuctionState::Scheduled { "clock.starts_at" } else { "clock.ends_at" })) }
                         " " b.num.ink x-text="clock" { (instant(lot.next_change())) }
                     }
                 }

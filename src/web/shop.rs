@@ -60,6 +60,16 @@ fn word_of(state: DropState) -> (&'static str, &'static str) {
     }
 }
 
+/// Returns the key of what a buyer should know of a state in which nothing can be bought.
+fn state_text(state: DropState) -> Option<&'static str> {
+    match state {
+        DropState::Paused => Some("drop.paused_text"),
+        DropState::Ended => Some("drop.ended_text"),
+        DropState::SoldOut => Some("drop.sold_out"),
+        DropState::Scheduled | DropState::Live => None,
+    }
+}
+
 /// A picture, or a surface with the first letter of the name.
 fn picture(name: &str, image_url: Option<&str>) -> Markup {
     html! {
@@ -128,7 +138,7 @@ pub fn drop(frame: &PageFrame<'_>, offer: &Offer, purchase: Purchase<'_>) -> Str
                     span class={ "chip " (tone) } x-bind:class="chip" x-text="word" { (frame.text(word)) }
                     @if let Some(at) = offer.next_change() {
                         span.small.soft {
-                            span x-text="clockLabel" { (frame.text(if offer.state == DropState::Scheduled { "clock.starts" } else { "clock.ends" })) }
+                            span x-text="clockLabel" { (frame.text(if offer.state == DropState::Scheduled { "clock.starts_at" } else { "clock.ends_at" })) }
                             " " b.num.ink x-text="clock" { (instant(at)) }
                         }
                     }
@@ -137,6 +147,7 @@ pub fn drop(frame: &PageFrame<'_>, offer: &Offer, purchase: Purchase<'_>) -> Str
                 @if let Some(description) = &offer.description { p.description dir="auto" { (description) } }
                 p.price { (amount(offer.price, offer.currency)) " " span.soft.small { (frame.text("drop.each")) } }
                 (stock(frame, offer))
+                p.soft x-text="stateText" x-show="hasStateText" { @if let Some(key) = state_text(offer.state) { (frame.text(key)) } }
                 (notice_area(frame, purchase.refusal))
                 @if offer.state != DropState::Ended { (form(frame, offer, purchase.key)) }
             }

@@ -84,6 +84,9 @@ export function localizeAmounts(root: ParentNode): void {
     const { amount, currency, digits } = element.dataset;
     element.textContent = money(Number(amount), currency ?? "EUR", Number(digits));
   }
+  for (const element of root.querySelectorAll<HTMLElement>("[data-count]")) {
+    element.textContent = count(Number(element.dataset["count"]));
+  }
 }
 
 /** Shows every `<time datetime>` of a part of the page in local time. */

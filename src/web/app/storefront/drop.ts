@@ -127,6 +127,15 @@ export function drop() {
       const at = this.state === "scheduled" ? this.starts : this.ends;
       return at > 0 ? duration(at - this.now) : "";
     },
+    get stateText(): string {
+      if (this.state === "paused") return t("drop.paused_text");
+      if (this.state === "ended") return t("drop.ended_text");
+      if (this.state !== "sold_out") return "";
+      return this.held > 0 ? t("drop.sold_out_held", { n: this.held }) : t("drop.sold_out_all");
+    },
+    get hasStateText(): boolean {
+      return this.stateText !== "";
+    },
     get availableText(): string {
       return count(this.available);
     },
