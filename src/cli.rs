@@ -15,6 +15,7 @@ pub mod migrate;
 pub mod openapi;
 pub mod order;
 pub mod preflight;
+pub mod reconcile;
 pub mod recover;
 pub mod replay;
 pub mod report;
@@ -74,6 +75,8 @@ pub enum CliCommand {
     Explain(explain::ExplainArgs),
     /// Report on a drop's sale: one page of pictures and figures, JSON or CSV
     Report(report::ReportArgs),
+    /// Compare the payments with an export of the payment provider
+    Reconcile(reconcile::ReconcileArgs),
     /// Create, list and cancel auctions
     Auction(auction::AuctionArgs),
     /// Create and list webhook endpoints, list failed deliveries, deliver again
@@ -148,6 +151,7 @@ fn run_command(command: CliCommand) -> Result<(), Exit> {
         CliCommand::Order(args) => order::run(&args),
         CliCommand::Explain(args) => explain::run(&args),
         CliCommand::Report(args) => report::run(&args),
+        CliCommand::Reconcile(args) => reconcile::run(&args),
         CliCommand::Auction(args) => auction::run(&args),
         CliCommand::Endpoint(args) => endpoint::run(&args),
         CliCommand::Buyer(args) => buyer::run(&args),

@@ -281,3 +281,39 @@ fn the_page_is_one_file_for_its_owner_without_scripts_and_with_names_as_text() {
     assert!(std::fs::read_to_string(&empty).expect("read").contains("Nothing has happened yet"));
     server.stop();
 }
+
+#[test]
+fn tables_have_every_order_payment_and_refund_and_no_formula() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    sell(&server);
+    let directory = scratch.path().join("tables");
+    let name = directory.to_str().expect("a path");
+    done(of_server(&server, &["2", "--csv", name]));
+    let table = |directory: &Path, file: &str| -> Vec<Vec<String>> {
+        let mut rows = csv::Reader::from_path(directory.join(file)).expect("a table");
+        rows.records().map(|row| row.expect("a row").iter().map(str::to_owned).collect()).collect()
+    };
+    let orders = table(&directory, "orders.csv");
+    let states: Vec<&str> = orders.iter().map(|row| row[3].as_str()).collect();
+    assert_eq!(states, ["expired", "paid", "cancelled", "paid", "reserved"]);
+    assert_eq!(orders[1][5..11], ["2", "EUR", "49.90", "4990", "99.80", "9980"]);
+    let payments = table(&directory, "payments.csv");
+    let cells: Vec<&[String]> = payments.iter().map(|row| &row[3..5]).collect();
+    assert_eq!(cells, [["manual", "BANK-1"], ["manual", "'=BANK-2"]], "a formula is a text");
+    assert_eq!(payments[1][8..12], ["49.90", "4990", "10.00", "1000"]);
+    let refunds = table(&directory, "refunds.csv");
+    assert_eq!(refunds.len(), 1);
+    assert_eq!((refunds[0][3].as_str(), refunds[0][8].as_str()), ("order_refunded", "10.00"));
+    let (code, line) = refused(&of_server(&server, &["2", "--csv", name]));
+    assert_eq!((code, line.lines().count()), (Some(64), 3), "{line}");
+    done(of_server(&server, &["2", "--csv", name, "--overwrite"]));
+    server.stop();
+    let other = scratch.path().join("of-the-file");
+    let file = file_of(scratch.path());
+    done(program(&["2", "--csv", other.to_str().expect("a path"), "--db", file.to_str().expect("a path")]));
+    for name in ["orders.csv", "payments.csv", "refunds.csv"] {
+        let read = |directory: &Path| std::fs::read_to_string(directory.join(name)).expect("read");
+        assert_eq!(read(&directory), read(&other), "{name} of the server and of its file");
+    }
+}

@@ -8,6 +8,7 @@ pub mod console;
 mod encoding;
 pub mod endpoints;
 pub mod history;
+pub mod payment_entry;
 pub mod payments;
 pub mod queries;
 pub mod report;

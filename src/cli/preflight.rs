@@ -137,7 +137,9 @@ async fn check_all(args: &PreflightArgs, config: &Config, systems: &Systems) -> 
     let total = drop["total"].as_u64().unwrap_or(0);
     let ready = admin.request(Method::GET, "/readyz", None).await.map(|_| ());
     let clock = server::clock(&response.reply.headers, response.elapsed, wall, &page);
-    let has_play_money = public.request(Method::GET, "/", None).await.is_ok();
+    // The form of play money refuses JSON where there is one (415), and is not found elsewhere.
+    let form = public.request(Method::POST, "/pay/preflight/sandbox", Some(&Value::Null)).await;
+    let has_play_money = matches!(form, Err(RequestError::Status(415, _)));
     let descriptors_max =
         page.value(metric::DESCRIPTORS_MAX.name).map(|_| server::count(&page, &metric::DESCRIPTORS_MAX));
 

@@ -3,6 +3,7 @@
 mod files;
 pub mod source;
 mod summary;
+mod tables;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use crate::web;
 const EXAMPLES: &str = "Examples:
   firstcome report 7                                   the most important figures
   firstcome report 7 --html drop-7.html                a page with pictures, to look at, send and print
+  firstcome report 7 --csv drop-7/                     orders.csv, payments.csv and refunds.csv
   firstcome report 7 --json | jq .lost_demand
   firstcome report 7 --db /backup/2026-11-28.db --config /etc/firstcome/firstcome.toml
 
@@ -36,6 +38,9 @@ pub struct ReportArgs {
     /// Write the report as one page for browsers and printers, which needs no other file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Write orders.csv, payments.csv and refunds.csv into this directory, which is made if it is missing
+    #[arg(long, value_name = "DIR")]
+    csv: Option<PathBuf>,
     /// Replace files that exist
     #[arg(long)]
     overwrite: bool,
@@ -60,6 +65,9 @@ pub fn run(args: &ReportArgs) -> Result<(), Exit> {
         let report = source.report(drop).await?;
         if let Some(path) = &args.html {
             write_page(path, args.overwrite, &report)?;
+        }
+        if let Some(directory) = &args.csv {
+            tables::write(&source, &report, drop, directory, args.overwrite).await?;
         }
         if args.admin.prints_json() {
             output::line(String::from_utf8_lossy(&report.body()));

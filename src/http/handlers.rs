@@ -20,6 +20,7 @@ pub(super) mod order_lists;
 pub(super) mod order_payments;
 pub(super) mod orders;
 pub(super) mod pages;
+pub(super) mod payments;
 mod prices;
 pub(super) mod provider_events;
 pub(super) mod reports;

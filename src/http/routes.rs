@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::handlers::{
     Handler, HandlerResponse, RouteEntry, assets, auctions, audit, backups, buyers, challenges, console, contacts,
-    drops, endpoints, health, metrics, nodes, order_history, order_lists, order_payments, orders, pages,
+    drops, endpoints, health, metrics, nodes, order_history, order_lists, order_payments, orders, pages, payments,
     provider_events, reports, storefront, streams, undo,
 };
 use super::request::Call;
@@ -23,6 +23,7 @@ const ROWS: &[&[RouteEntry]] = &[
     orders::ROUTES,
     order_payments::ROUTES,
     order_history::ROUTES,
+    payments::ROUTES,
     contacts::ROUTES,
     order_lists::ROUTES,
     provider_events::ROUTES,

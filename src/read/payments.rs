@@ -2,7 +2,11 @@
 
 use rusqlite::{Connection, params};
 
+use super::lists::ListPage;
 use crate::types::{Amount, Currency, DropId, Provider, Seq, UnixMillis};
+
+/// Maximum number of rows that one page scans.
+const ROWS_SCANNED_MAX: u32 = 5000;
 
 /// A payment as operators see it.
 #[derive(Clone, Debug)]
@@ -36,6 +40,41 @@ pub struct AnyPayment {
     /// The instant at which it was recorded.
     pub at: UnixMillis,
     pub payment: PaymentRow,
+}
+
+/// Filter of payments; all set conditions must hold.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct PaymentFilter {
+    pub drop_id: Option<DropId>,
+    pub provider: Option<Provider>,
+}
+
+/// Returns the payments of the orders after `after`, by the numbers of their orders. A page scans a bounded number of rows. It
+/// has all payments of an order or none, so that it may have a few more than `limit`.
+pub fn payments_page(
+    connection: &Connection,
+    filter: PaymentFilter,
+    after: Seq,
+    limit: usize,
+) -> rusqlite::Result<ListPage<AnyPayment>> {
+    let rows = payments_after(connection, (after, Seq::MAX), ROWS_SCANNED_MAX)?;
+    let has_all = rows.len() < usize::try_from(ROWS_SCANNED_MAX).unwrap_or(usize::MAX);
+    // An order has far fewer payments than a page scans; those of the last one may be cut off here.
+    let cut_off = rows.last().map(|last| last.order).filter(|_| !has_all);
+    let (mut items, mut reached) = (Vec::new(), after);
+    for row in rows {
+        let is_full = row.order != reached && items.len() >= limit;
+        if is_full || Some(row.order) == cut_off {
+            return Ok(ListPage { items, next_after: Some(reached.get()) });
+        }
+        reached = row.order;
+        let fits = filter.drop_id.is_none_or(|id| id == row.drop_id)
+            && filter.provider.is_none_or(|provider| provider == row.payment.provider);
+        if fits {
+            items.push(row);
+        }
+    }
+    Ok(ListPage { items, next_after: None })
 }
 
 /// Returns the payments after one of an order, by the numbers of their orders and their own, at most `limit`.

@@ -116,7 +116,7 @@ fn without_id(view: &ShardsView, route: &Route, parts: &Parts) -> Result<Request
         "SearchOrders" => Ok(named.unwrap_or(RequestPlace::EveryShard)),
         "CreateDrop" | "CreateAuction" => Ok(named.unwrap_or(RequestPlace::New)),
         "ReceiveProviderEvent" => Ok(named.unwrap_or(RequestPlace::Webhook)),
-        "ListOrders" | "Audit" => {
+        "ListOrders" | "ExportPayments" | "Audit" => {
             let query = parts.uri.query().unwrap_or("");
             match (parameter_of(query, "drop_id"), parameter_of(query, "order_id")) {
                 (Some(drop), _) => of_drop(view, drop),

@@ -1,5 +1,6 @@
 //! Texts of clients, checked once.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use compact_str::CompactString;
@@ -38,14 +39,21 @@ impl fmt::Debug for BuyerText {
     }
 }
 
+/// Returns a text for a cell of a spreadsheet: one that would be a formula there has an apostrophe before it.
+#[must_use]
+pub fn plain_cell(text: &str) -> Cow<'_, str> {
+    // The wide forms are formulas in some versions for East Asian languages.
+    const BEGINNINGS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+    if text.starts_with(BEGINNINGS) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+}
+
 /// Longest idempotency key, in characters (`src/http/README.md`, "Headers").
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 
 /// Returns the key of an `Idempotency-Key` header: quoted (a structured-field string) or bare, 1 to 255 visible ASCII
 /// characters. `None` for other values.
 #[must_use]
-pub fn parse_idempotency_key(header: &[u8]) -> Option<std::borrow::Cow<'_, [u8]>> {
-    use std::borrow::Cow;
+pub fn parse_idempotency_key(header: &[u8]) -> Option<Cow<'_, [u8]>> {
     let key = match header {
         [b'"', inner @ .., b'"'] if inner.contains(&b'\\') => Cow::Owned(unescape(inner)?),
         [b'"', inner @ .., b'"'] if !inner.contains(&b'"') => Cow::Borrowed(inner),

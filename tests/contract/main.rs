@@ -212,7 +212,7 @@ fn good_ends(server: &Server, orders: &Orders) {
     }
     the_page_of_an_order(server, &orders.reserved);
     listen(public, "/v1/drops/1/stream", || {}, &["event: snapshot"]);
-    for path in ["/v1/orders", "/v1/audit", "/v1/drops/1/report", "/metrics", "/healthz", "/readyz"] {
+    for path in ["/v1/orders", "/v1/payments", "/v1/audit", "/v1/drops/1/report", "/metrics", "/healthz", "/readyz"] {
         assert_eq!(call(admin, "GET", path, "", "").status, 200, "{path}");
     }
     let csv = call(admin, "GET", "/v1/orders?limit=1", "Accept: text/csv\r\n", "");
@@ -458,14 +458,14 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
     }
     let admin = server.0.server.admin_address;
     is(&server.public("GET", "/v1/drops?limit=0"), Code::Validation);
-    is(&call(admin, "GET", "/v1/orders?limit=0", "", ""), Code::Validation);
+    for path in ["/v1/orders?limit=0", "/v1/payments?limit=0", "/v1/audit?drop_id=0"] {
+        is(&call(admin, "GET", path, "", ""), Code::Validation);
+    }
     is(&call(admin, "GET", "/v1/orders?contacts=true&drop_id=999", "Accept: text/csv\r\n", ""), Code::NotFound);
-    is(&call(admin, "GET", "/v1/audit?drop_id=0", "", ""), Code::Validation);
     console::mistakes(server);
     is(&call(admin, "GET", &format!("/v1/audit?order_id={UNKNOWN}"), "", ""), Code::NotFound);
-    is(&call(admin, "GET", "/v1/backup", "", ""), Code::NotFound);
-    for (method, verb) in [("GET", "copy"), ("POST", "handover"), ("POST", "leave")] {
-        is(&call(admin, method, &format!("/v1/node/{verb}"), "", ""), Code::NotFound);
+    for (method, path) in [("GET", "backup"), ("GET", "node/copy"), ("POST", "node/handover"), ("POST", "node/leave")] {
+        is(&call(admin, method, &format!("/v1/{path}"), "", ""), Code::NotFound);
     }
 }
 

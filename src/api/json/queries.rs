@@ -97,6 +97,31 @@ pub struct OrdersQuery {
     pub contacts: bool,
 }
 
+/// `GET /v1/payments`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PaymentsQuery {
+    /// Only payments for orders of this drop.
+    #[schemars(range(min = 1))]
+    pub drop_id: Option<u32>,
+    /// Only payments of this provider.
+    #[schemars(schema_with = "provider_words")]
+    pub provider: Option<String>,
+    /// The `next_after` of the previous page.
+    #[serde(default)]
+    #[schemars(range(max = crate::types::Seq::MAX.get()))]
+    pub after: u64,
+    /// The number of payments from which on a page ends. Payments of one order are on one page.
+    #[serde(default = "hundred")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub limit: u32,
+}
+
+fn provider_words(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let words: Vec<_> = crate::types::Provider::ALL.iter().map(|provider| provider.as_str()).collect();
+    schemars::json_schema!({ "type": "string", "enum": words })
+}
+
 /// `GET /v1/drops/{drop_id}/remedy`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

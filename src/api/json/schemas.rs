@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    auctions, backups, buyers, challenges, console, endpoints, history, payments, report, requests, responses, scalars,
-    undo,
+    auctions, backups, buyers, challenges, console, endpoints, history, payment_entry, payments, report, requests,
+    responses, scalars, undo,
 };
 use crate::types::JSON_INTEGER_MAX;
 
@@ -42,6 +42,7 @@ pub fn response_schemas() -> Map<String, Value> {
         generator.subschema_for::<backups::BackupJson<'_>>(),
     );
     let _challenge = generator.subschema_for::<challenges::ChallengeJson<'_>>();
+    let _entry = generator.subschema_for::<payment_entry::PaymentEntry>();
     let _report = generator.subschema_for::<report::DropReport>();
     let _history = generator.subschema_for::<history::HistoryEventJson<'_>>();
     let _payments = generator.subschema_for::<payments::PaymentJson<'_>>();
@@ -64,6 +65,7 @@ pub fn response_schemas() -> Map<String, Value> {
     schemas.insert("AuctionPage".into(), page_schema("Auction"));
     schemas.insert("BidPage".into(), page_schema("BidRecord"));
     schemas.insert("PaymentPage".into(), page_schema("PaymentRecord"));
+    schemas.insert("PaymentEntryPage".into(), page_schema("PaymentEntry"));
     schemas.insert("HistoryPage".into(), page_schema("HistoryEvent"));
     schemas.insert("SettingPage".into(), page_schema("SettingInForce"));
     schemas

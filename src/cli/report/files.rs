@@ -64,7 +64,8 @@ impl NewFile {
     }
 }
 
-fn exists(path: &Path) -> Exit {
+/// Makes the end of a command that would replace a file.
+pub(super) fn exists(path: &Path) -> Exit {
     Exit::usage(format!("{}: exists already; --overwrite replaces it", path.display()))
 }
 

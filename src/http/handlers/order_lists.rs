@@ -22,7 +22,7 @@ use crate::http::worker::Worker;
 use crate::read::lists::{self, ContactKey, OrderFilter};
 use crate::read::{OrderRow, rows};
 use crate::types::order_id::{code_of, order_of_code};
-use crate::types::text::rfc3339;
+use crate::types::text::{plain_cell, rfc3339};
 use crate::types::{Contact, DropId, OrderState, Seq};
 
 /// An order's id is the key to it, so lists of orders are not for viewers.
@@ -154,8 +154,8 @@ fn bodies(worker: &Worker, orders: &[OrderRow]) -> Vec<Bytes> {
 
 /// Formats a CSV cell: quoted where necessary, and with an apostrophe before text that spreadsheets treat as a formula.
 fn cell(text: &str) -> String {
-    let guarded = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.into() };
-    if guarded.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", guarded.replace('"', "\"\"")) } else { guarded }
+    let plain = plain_cell(text);
+    if plain.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", plain.replace('"', "\"\"")) } else { plain.into() }
 }
 
 /// Returns true for a telephone number in international form: no formula begins so.

@@ -121,7 +121,9 @@ impl Chart {
                 svg x="0" y=(px(TOP)) width="100%" height=(px(HEIGHT)) viewBox=(view) preserveAspectRatio="none" {
                     @for layer in &self.layers { (layer.draw(top, self.axis.points)) }
                 }
-                @for moment in &self.moments { (self.draw_moment(moment)) }
+                @for (index, moment) in self.moments.iter().enumerate() {
+                    (self.draw_moment(moment, self.moments.get(index.saturating_add(1))))
+                }
                 @for tick in &ticks {
                     text.tick x="0" y=(px(y(*tick) - 4.0)) {
                         (value_label(*tick)) @if tick == ticks.last().unwrap_or(&0.0) { " " (self.unit) }
@@ -136,16 +138,20 @@ impl Chart {
         }
     }
 
-    fn draw_moment(&self, moment: &Moment) -> Markup {
+    fn draw_moment(&self, moment: &Moment, next: Option<&Moment>) -> Markup {
         let place = self.axis.place(moment.second);
         if !(0.0..=100.0).contains(&place) {
             return html! {};
         }
+        // Two labels within a sixth of the width lie over each other: the later moment keeps its own.
+        let is_crowded = next.is_some_and(|next| self.axis.place(next.second) - place < 15.0);
         // The label stands on the side with room.
         let (anchor, dx) = if place > 60.0 { ("end", -5) } else { ("start", 5) };
         html! {
             line.moment x1=(percent(place)) x2=(percent(place)) y1="4" y2=(px(TOP + HEIGHT)) {}
-            text.moment x=(percent(place)) dx=(dx) y="13" text-anchor=(anchor) { (moment.label) }
+            @if !is_crowded {
+                text.moment x=(percent(place)) dx=(dx) y="13" text-anchor=(anchor) { (moment.label) }
+            }
         }
     }
 }
