@@ -91,11 +91,11 @@ fn said(output: &Output) -> String {
 }
 
 const EQUAL: [&str; 6] = [
-    "ch_1,pi_ann,2026-11-28 09:30:00,49.90,0.00,eur,true,Paid,\"a, b\",o1",
-    "ch_2,pi_bob,2026-11-28 09:30,49.90,10.00,eur,true,Partial refund,,o2",
-    "ch_3,pi_cat,2026-11-28 09:31:00,\"1,200\",0,jpy,true,Paid,,o3",
+    "ch_1,pi_ann,2026-11-28 09:30:00,49.90,0.00,eur,true,Paid,\"a, b\",00000000-0000-8000-8000-000000000001",
+    "ch_2,pi_bob,2026-11-28 09:30,49.90,10.00,eur,true,Partial refund,,00000000-0000-8000-8000-000000000002",
+    "ch_3,pi_cat,2026-11-28 09:31:00,1200.00,0,jpy,true,Paid,,00000000-0000-8000-8000-000000000003",
     "ch_4,pi_other,2026-11-28 09:32:00,5.00,0.00,usd,true,Paid,a subscription,",
-    "ch_5,pi_failed,2026-11-28 09:32:00,49.90,0.00,eur,false,Failed,,o9",
+    "ch_5,pi_failed,2026-11-28 09:32:00,49.90,0.00,eur,false,Failed,,00000000-0000-8000-8000-000000000009",
     "ch_6,,2026-11-28 09:33:00,7.00,0.00,eur,true,Paid,a charge without an intent,",
 ];
 
@@ -106,15 +106,19 @@ fn books_that_agree_are_equal_in_both_kinds_of_export_from_a_server_and_from_a_f
     let words = said(&shop.reconcile(PAYMENTS, &EQUAL, &[]));
     assert!(words.contains("4 payments there, 3 here: 3 equal, 0 different; 1 there are other business"), "{words}");
     let movements = [
-        "txn_0,2026-11-28 08:00:00,eur,-10.00,0,-10.00,refund,-10.00,eur,pi_bob,o2",
-        "txn_1,2026-11-28 09:30:00,eur,49.90,1,48.90,charge,49.90,eur,pi_ann,o1",
-        "txn_2,2026-11-28 09:30:00,eur,49.90,1,48.90,charge,49.90,eur,pi_bob,o2",
-        "txn_3,2026-11-28 09:30:00,eur,7.60,1,6.60,charge,1200,jpy,pi_cat,o3",
-        "txn_4,2026-11-28 10:00:00,eur,-49.90,0,-49.90,refund,-49.90,eur,pi_ann,o1",
-        "txn_5,2026-11-28 11:00:00,eur,49.90,0,49.90,refund_failure,,,pi_ann,o1",
+        "txn_0,2026-11-28 08:00:00,eur,-10.00,0,-10.00,refund,-10.00,eur,pi_bob,00000000-0000-8000-8000-000000000002",
+        "txn_1,2026-11-28 09:30:00,eur,49.90,1,48.90,charge,49.90,eur,pi_ann,00000000-0000-8000-8000-000000000001",
+        "txn_2,2026-11-28 09:30:00,eur,49.90,1,48.90,charge,49.90,eur,pi_bob,00000000-0000-8000-8000-000000000002",
+        "txn_3,2026-11-28 09:30:00,eur,7.60,1,6.60,charge,1200,jpy,pi_cat,00000000-0000-8000-8000-000000000003",
+        "txn_4,2026-11-28 10:00:00,eur,-49.90,0,-49.90,refund,-49.90,eur,pi_ann,00000000-0000-8000-8000-000000000001",
+        "txn_5,2026-11-28 11:00:00,eur,49.90,0,49.90,refund_failure,,,pi_ann,00000000-0000-8000-8000-000000000001",
         "txn_6,2026-11-28 12:00:00,eur,-90.00,0,-90.00,payout,,,,",
     ];
     assert_eq!(shop.differences(MOVEMENTS, &movements), []);
+    let refund_alone =
+        [&movements[..1], &movements[3..], &["txn_7,2026-11-28 13:00:00,eur,-5.00,0,-5.00,refund,,,pi_ann,"]];
+    let told = shop.differences(MOVEMENTS, &refund_alone.concat());
+    assert_eq!(told, [("refunded".to_owned(), "pi_ann".to_owned())], "a refund of an older payment");
     let file = shop.scratch.path().join("data/firstcome.db");
     let output = shop.reconcile(PAYMENTS, &EQUAL, &["--db", file.to_str().expect("a path")]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
@@ -131,12 +135,31 @@ fn each_planted_difference_is_told_with_its_kind() {
     };
     let is = |kind: &str, reference: &str| vec![(kind.to_owned(), reference.to_owned())];
     for (rows, expected) in [
-        (with(0, "ch_1,pi_ann,2026-11-28 09:30:00,49.91,0.00,eur,true,Paid,,o1"), is("amount", "pi_ann")),
-        (with(0, "ch_1,pi_ann,2026-11-28 09:30:00,49.90,0.00,usd,true,Paid,,o1"), is("currency", "pi_ann")),
-        (with(0, "ch_1,pi_ann,2026-11-28 09:30:00,49.90,49.90,eur,true,Refunded,,o1"), is("refunded", "pi_ann")),
-        (with(1, "ch_2,pi_bob,2026-11-28 09:30:00,49.90,0.00,eur,true,Paid,,o2"), is("refunded", "pi_bob")),
-        (with(3, "ch_4,pi_lost,2026-11-28 09:32:00,49.90,0.00,eur,true,Paid,,o4"), is("not_here", "pi_lost")),
+        (
+            with(0, "ch_1,pi_ann,2026-11-28 09:30:00,49.91,0.00,eur,true,Paid,,00000000-0000-8000-8000-000000000001"),
+            is("amount", "pi_ann"),
+        ),
+        (
+            with(0, "ch_1,pi_ann,2026-11-28 09:30:00,49.90,0.00,usd,true,Paid,,00000000-0000-8000-8000-000000000001"),
+            is("currency", "pi_ann"),
+        ),
+        (
+            with(
+                0,
+                "ch_1,pi_ann,2026-11-28 09:30:00,49.90,49.90,eur,true,Refunded,,00000000-0000-8000-8000-000000000001",
+            ),
+            is("refunded", "pi_ann"),
+        ),
+        (
+            with(1, "ch_2,pi_bob,2026-11-28 09:30:00,49.90,0.00,eur,true,Paid,,00000000-0000-8000-8000-000000000002"),
+            is("refunded", "pi_bob"),
+        ),
+        (
+            with(3, "ch_4,pi_lost,2026-11-28 09:32:00,49.90,0.00,eur,true,Paid,,00000000-0000-8000-8000-000000000004"),
+            is("not_here", "pi_lost"),
+        ),
         (EQUAL[1..].to_vec(), is("not_there", "pi_ann")),
+        (with(0, "ch_1,pi_ann,2026-11-28 09:30:00,49.90,0.00,eur,false,Failed,,"), is("not_there", "pi_ann")),
     ] {
         assert_eq!(shop.differences(PAYMENTS, &rows), expected);
     }
@@ -150,7 +173,7 @@ fn each_planted_difference_is_told_with_its_kind() {
 
     // Without --from and --until the period is that of the export's payments, long before those of the server.
     let export = shop.scratch.path().join("old.csv");
-    std::fs::write(&export, format!("{PAYMENTS}\nch_1,pi_ann,2020-01-01 00:00:00,49.90,0.00,eur,true,Paid,,o1\n"))
+    std::fs::write(&export, format!("{PAYMENTS}\nch_1,pi_ann,2020-01-01 00:00:00,49.90,0.00,eur,true,Paid,,00000000-0000-8000-8000-000000000001\n"))
         .expect("written");
     let output = run(&export, &["--admin", &shop.server.0.server.admin_address.to_string()]);
     assert!(output.status.success() && said(&output).contains("2 here are outside of the period"), "{}", said(&output));
@@ -168,6 +191,11 @@ fn a_file_that_is_no_export_is_refused_with_its_line() {
             "line 2: \"49.901\" is no amount in EUR",
         ),
         (PAYMENTS, "ch_1,pi_1,2026-11-28 09:30:00,-1.00,0.00,eur,true,Paid,,", "line 2: \"-1.00\" is no amount in EUR"),
+        (
+            PAYMENTS,
+            "ch_1,pi_1,2026-11-28 09:30:00,\"1,490\",0.00,eur,true,Paid,,",
+            "line 2: \"1,490\" is no amount in EUR",
+        ),
         (PAYMENTS, "ch_1,pi_1,yesterday,1.00,0.00,eur,true,Paid,,", "line 2: \"yesterday\" is no instant"),
         (PAYMENTS, "ch_1,pi_1,2026-11-28 09:30:00,1.00,0.00,euro,true,Paid,,", "line 2: \"euro\" is no currency"),
         (PAYMENTS, "ch_1,pi_1,2026-11-28", "line: 2"),
@@ -180,6 +208,12 @@ fn a_file_that_is_no_export_is_refused_with_its_line() {
     let twice = shop.reconcile(PAYMENTS, &[EQUAL[0], EQUAL[0]], &[]);
     assert!(said(&twice).contains("line 3: a second row of the payment pi_ann"), "{}", said(&twice));
     let admin = shop.server.0.server.admin_address.to_string();
+    let export = shop.scratch.path().join("export.csv");
+    let turned = ["--admin", &admin, "--from", "2026-11-29T00:00:00Z", "--until", "2026-11-28T00:00:00Z"];
+    assert_eq!(run(&export, &turned).status.code(), Some(64));
+    std::fs::write(&export, PAYMENTS).expect("written");
+    let output = run(&export, &["--admin", &admin]);
+    assert_eq!(output.status.code(), Some(65), "an export without payments has no period: {}", said(&output));
     let output = run(Path::new("/no/such/file"), &["--admin", &admin]);
     assert_eq!(output.status.code(), Some(66), "{}", said(&output));
     shop.server.stop();

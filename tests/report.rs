@@ -317,3 +317,21 @@ fn tables_have_every_order_payment_and_refund_and_no_formula() {
         assert_eq!(read(&directory), read(&other), "{name} of the server and of its file");
     }
 }
+
+#[test]
+fn a_payment_minutes_after_its_reservation_is_told_in_minutes() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    create(&server, "slow", &json!({}));
+    let paid = order(&server, 1, "ann", 1);
+    pay(&server, &paid, "BANK-1", 4990);
+    server.stop();
+    let file = file_of(scratch.path());
+    let database = rusqlite::Connection::open(&file).expect("opened");
+    let moved = database.execute("UPDATE orders SET reserved_at_ms = reserved_at_ms - 224000", []);
+    assert_eq!(moved, Ok(1));
+    drop(database);
+    let report = document(program(&["1", "--json", "--db", file.to_str().expect("a path")]));
+    let longest = report["until_payment"]["max_ms"].as_u64().expect("a duration");
+    assert!((224_000..300_000).contains(&longest), "{}", report["until_payment"]);
+}

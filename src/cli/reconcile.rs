@@ -21,7 +21,7 @@ const EXAMPLES: &str = "Examples:
   firstcome reconcile --stripe-export itemized.csv --from 2026-11-28T00:00:00Z --until 2026-11-29T00:00:00Z
   firstcome reconcile --stripe-export unified_payments.csv --db /backup/2026-11-28.db --json | jq .differences
 
-The export is the CSV of Stripe's page Payments (Export, all columns, time zone UTC), or an itemized report: balance change from activity, payout reconciliation. Payments are the same if their id (pi_...), currency, amount and refunds are. A payment here counts as missing there only if it was recorded within the period of the export: from its first to its last payment, or as --from and --until say. Payments there whose metadata names no order are other business of the account. Nothing is changed. Exit code 1: something differs.";
+The export is the CSV of Stripe's page Payments (Export, all columns, time zone UTC), or an itemized report: balance change from activity, payout reconciliation. Payments are the same if their id (pi_...), currency, amount and refunds are. A payment here counts as missing there only if it was recorded within the period of the export: from its first to its last payment, or as --from and --until say. Payments there whose metadata has no order's id are other business of the account; the orders of all shards count as this server's. Nothing is changed. Exit code 1: something differs.";
 
 #[derive(Args, Debug)]
 #[command(after_help = format!("{EXAMPLES}\n\n{ALL_VERBS}"))]
@@ -51,6 +51,9 @@ fn instant(text: &str) -> Result<UnixMillis, String> {
 /// 1 if something differs; 64, 65, 66 or 69 and a line.
 pub fn run(args: &ReconcileArgs) -> Result<(), Exit> {
     let name = args.stripe_export.display();
+    if args.from.zip(args.until).is_some_and(|(from, until)| from > until) {
+        return Err(Exit::usage("--from must not be later than --until"));
+    }
     let wrong = |mistake: String| Exit::bad_data(format!("{name}: {mistake}"));
     let export = if args.stripe_export.as_os_str() == "-" {
         stripe_export::read(std::io::stdin().lock()).map_err(wrong)?
@@ -59,6 +62,9 @@ pub fn run(args: &ReconcileArgs) -> Result<(), Exit> {
             .map_err(|error| Exit::new(crate::exit::MISSING, format!("{name}: {error}")))?;
         stripe_export::read(file).map_err(wrong)?
     };
+    if export.payments.is_empty() && args.from.zip(args.until).is_none() {
+        return Err(wrong("has no payments: name the period that it covers with --from and --until".into()));
+    }
     let mut comparing = Comparing::new(export, args.from, args.until);
     let source = SaleSource::open(&args.file, &args.admin, None)?;
     block_on(source.payments(None, Some(Provider::Stripe), &mut |payment| {
@@ -110,7 +116,11 @@ fn sides(found: &PaymentDifference) -> String {
     let shown = |side: &Side| match found.kind {
         DifferenceKind::Refunded => {
             let due = side.refund_due.map(|due| format!(", {} due", major(due, &side.currency))).unwrap_or_default();
-            format!("{} of {}{due}", major(side.refunded, &side.currency), major(side.amount, &side.currency))
+            format!(
+                "{} of {}{due}",
+                major(side.refunded.unwrap_or(0), &side.currency),
+                major(side.amount, &side.currency)
+            )
         }
         DifferenceKind::NotHere | DifferenceKind::NotThere | DifferenceKind::Currency | DifferenceKind::Amount => {
             major(side.amount, &side.currency)

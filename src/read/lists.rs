@@ -228,7 +228,7 @@ pub fn contacts_of(connection: &Connection, orders: &[OrderRow]) -> rusqlite::Re
 pub struct AuditFilter {
     pub drop_id: Option<DropId>,
     pub order: Option<Seq>,
-    /// Without the kinds of [`BUYERS_KINDS`].
+    /// Without the kinds of `BUYERS_KINDS`.
     pub without_buyers: bool,
 }
 

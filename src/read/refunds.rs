@@ -26,6 +26,8 @@ pub struct DuePayment {
     pub currency: Currency,
     pub received: Amount,
     pub refund_due: Amount,
+    /// Another payment of the order has the same reference: a settlement, which names the reference, could be of that one.
+    pub has_namesake: bool,
 }
 
 /// Orders that a scan found, along rows in the order of their numbers.
@@ -81,7 +83,9 @@ pub fn due_payment(
 ) -> rusqlite::Result<Option<DuePayment>> {
     let Some(order) = rows::order_by_seq(connection, key.order)? else { return Ok(None) };
     let mut statement = connection.prepare_cached(
-        "SELECT reference, foreign_currency, received, refund_due FROM payments
+        "SELECT reference, foreign_currency, received, refund_due,
+             (SELECT count(*) FROM payments AS same WHERE same.order_seq = ?1 AND same.reference = payments.reference) > 1
+         FROM payments
          WHERE order_seq = ?1 AND seq = ?2 AND provider = ?3 AND refund_due > 0",
     )?;
     let due = |row: &rusqlite::Row<'_>| {
@@ -94,6 +98,7 @@ pub fn due_payment(
             currency: foreign.unwrap_or(order.currency),
             received: row.get(2)?,
             refund_due: row.get(3)?,
+            has_namesake: row.get(4)?,
         })
     };
     statement.query_row(params![key.order, key.payment, provider], due).optional()

@@ -142,6 +142,16 @@ impl<'a> BackupLoop<'a> {
     fn keep_schedule(&mut self) {
         let settings = &self.parts.settings;
         let Some(directory) = settings.directory.as_ref().filter(|_| self.is_due()) else { return };
+        if !directory.is_dir() {
+            // Its name is not taken for that of a file: a disk that is not mounted yet has its backups when it is.
+            self.tried = Some(Instant::now());
+            self.meter.failed.increment(1);
+            tracing::error!(
+                path = %directory.display(),
+                "no backup was made; the sale goes on: backup.directory is missing: make it, as the server's user"
+            );
+            return;
+        }
         let order = BackupOrder { to: directory.clone(), packing: settings.packing };
         if self.parts.requests.begin(order, wall_clock()).is_none() {
             return;

@@ -59,7 +59,7 @@ fn head(report: &DropReport) -> Markup {
             p {
                 span.chip { (drop.state.replace('_', " ")) } " "
                 @match &drop.opened_at {
-                    Some(opened) => { "On sale since " (instant(opened)) }
+                    Some(opened) => { "Sales began " (instant(opened)) }
                     None => { "Starts at " (instant(&drop.starts_at)) }
                 }
                 @if let Some(ends) = &drop.ends_at { ", until " (instant(ends)) }

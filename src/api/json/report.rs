@@ -77,7 +77,7 @@ pub struct ReportedDrop {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "scalars::Instant")]
     pub created_at: Option<String>,
-    /// The instant at which it began to sell.
+    /// The instant at which it began to sell: its start, or its first order where it was created on sale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "scalars::Instant")]
     pub opened_at: Option<String>,

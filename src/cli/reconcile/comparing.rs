@@ -31,7 +31,7 @@ pub(super) struct PaymentDifference {
 pub(super) enum DifferenceKind {
     /// Paid at the provider, and unknown here.
     NotHere,
-    /// Recorded here, and not in an export that covers its instant.
+    /// Recorded here, and unpaid there, or not in an export that covers its instant.
     NotThere,
     /// The payment has another currency there than here.
     Currency,
@@ -66,7 +66,9 @@ impl DifferenceKind {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub(super) struct Side {
     pub(super) amount: u64,
-    pub(super) refunded: u64,
+    /// Missing where the export has it in another currency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) refunded: Option<u64>,
     pub(super) currency: String,
     /// Money that is still due here.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,7 +84,7 @@ pub(super) struct Reconciliation {
     pub(super) here: u64,
     /// Payments that are the same on both sides.
     pub(super) equal: u64,
-    /// Payments of the export whose metadata names no order, and that are unknown here.
+    /// Payments of the export whose metadata has no order's id, and that are unknown here.
     pub(super) other_business: u64,
     /// Payments here that were recorded outside of the period of the export.
     pub(super) outside_period: u64,
@@ -126,12 +128,22 @@ impl Comparing {
     /// Adds a payment of the file.
     pub(super) fn add(&mut self, payment: &PaymentEntry) {
         self.result.here = self.result.here.saturating_add(1);
-        self.export.refunds_alone.remove(&payment.reference);
+        if let Some((currency, refunded)) = self.export.refunds_alone.remove(&payment.reference) {
+            // The export has the refund and not the payment, which is older.
+            if currency.as_str() == payment.currency && refunded.get() > payment.refunded_amount {
+                self.tell(DifferenceKind::Refunded, payment, Some(refunded), None);
+            } else {
+                self.result.outside_period = self.result.outside_period.saturating_add(1);
+            }
+            return;
+        }
         let Some(there) = self.export.payments.remove(&payment.reference) else {
             let at = parse_rfc3339(&payment.at);
-            let is_covered = at.zip(self.period).is_some_and(|(at, (from, until))| from <= at && at <= until);
+            let is_unpaid = self.export.unpaid.contains(&payment.reference);
+            let is_covered =
+                is_unpaid || at.zip(self.period).is_some_and(|(at, (from, until))| from <= at && at <= until);
             if is_covered {
-                self.tell(DifferenceKind::NotThere, payment, None);
+                self.tell(DifferenceKind::NotThere, payment, None, None);
             } else {
                 self.result.outside_period = self.result.outside_period.saturating_add(1);
             }
@@ -141,25 +153,37 @@ impl Comparing {
             DifferenceKind::Currency
         } else if there.received.get() != payment.amount {
             DifferenceKind::Amount
-        } else if there.refunded.get() != payment.refunded_amount {
+        } else if there.refunded.is_some_and(|refunded| refunded.get() != payment.refunded_amount) {
             DifferenceKind::Refunded
         } else {
             self.result.equal = self.result.equal.saturating_add(1);
             return;
         };
-        self.tell(kind, payment, Some(&there));
+        self.tell(kind, payment, None, Some(&there));
     }
 
-    fn tell(&mut self, kind: DifferenceKind, payment: &PaymentEntry, there: Option<&ExportedPayment>) {
+    fn tell(
+        &mut self,
+        kind: DifferenceKind,
+        payment: &PaymentEntry,
+        refunded_alone: Option<Amount>,
+        there: Option<&ExportedPayment>,
+    ) {
+        let alone = refunded_alone.map(|refunded| Side {
+            amount: payment.amount,
+            refunded: Some(refunded.get()),
+            currency: payment.currency.clone(),
+            refund_due: None,
+        });
         self.result.differences.push(PaymentDifference {
             kind,
             reference: payment.reference.clone(),
             order_code: Some(payment.order_code.clone()),
             at: there.map_or_else(|| payment.at.clone(), |there| rfc3339(there.created_at)),
-            there: there.map(side_of),
+            there: there.map(side_of).or(alone),
             here: Some(Side {
                 amount: payment.amount,
-                refunded: payment.refunded_amount,
+                refunded: Some(payment.refunded_amount),
                 currency: payment.currency.clone(),
                 refund_due: Some(payment.refund_due_amount).filter(|due| *due > 0),
             }),
@@ -182,8 +206,7 @@ impl Comparing {
                 here: None,
             });
         }
-        let alone = self.export.refunds_alone.values().filter(|refunded| **refunded != Amount::ZERO).count();
-        self.result.refunds_of_others = u64::try_from(alone).unwrap_or(u64::MAX);
+        self.result.refunds_of_others = u64::try_from(self.export.refunds_alone.len()).unwrap_or(u64::MAX);
         self.result.differences.sort_by(|one, other| (one.kind, &one.reference).cmp(&(other.kind, &other.reference)));
         self.result
     }
@@ -192,7 +215,7 @@ impl Comparing {
 fn side_of(payment: &ExportedPayment) -> Side {
     Side {
         amount: payment.received.get(),
-        refunded: payment.refunded.get(),
+        refunded: payment.refunded.map(Amount::get),
         currency: payment.currency.as_str().to_owned(),
         refund_due: None,
     }

@@ -7,13 +7,13 @@
 //! Sources: <https://docs.stripe.com/reports/report-types> for the reports; the columns of the dashboard's export are those of
 //! files that its users publish.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use csv::StringRecord;
 
 use crate::types::instant::parse_rfc3339;
-use crate::types::{Amount, Currency, UnixMillis, money};
+use crate::types::{Amount, Currency, OrderId, UnixMillis, money};
 
 /// The most rows of an export: about 400 MB of memory.
 const ROWS_MAX: u64 = 2_000_000;
@@ -22,10 +22,11 @@ const ROWS_MAX: u64 = 2_000_000;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct ExportedPayment {
     pub(super) received: Amount,
-    pub(super) refunded: Amount,
+    /// Missing where its refunds are in another currency than the payment.
+    pub(super) refunded: Option<Amount>,
     pub(super) currency: Currency,
     pub(super) created_at: UnixMillis,
-    /// False if the export has the metadata of payments, and these name no order of a server: other business of the account.
+    /// False if the export has the metadata of payments, and these have no order's id: other business of the account.
     pub(super) may_be_ours: bool,
 }
 
@@ -34,8 +35,49 @@ pub(super) struct ExportedPayment {
 pub(super) struct StripeExport {
     /// By the id of their payment intent.
     pub(super) payments: BTreeMap<String, ExportedPayment>,
+    /// Payments that failed or were not captured, and have no row of success.
+    pub(super) unpaid: BTreeSet<String>,
     /// Refunds of payments that the export does not have, by the id of the payment intent.
-    pub(super) refunds_alone: BTreeMap<String, Amount>,
+    pub(super) refunds_alone: BTreeMap<String, (Currency, Amount)>,
+}
+
+/// An export under way.
+#[derive(Default)]
+struct ExportRows {
+    payments: BTreeMap<String, ExportedPayment>,
+    unpaid: BTreeSet<String>,
+    /// Refunds less those that failed, in minor units, in whatever order the rows come.
+    refunds: BTreeMap<String, BTreeMap<Currency, i128>>,
+}
+
+impl ExportRows {
+    fn went_back(&mut self, intent: &str, currency: Currency, minor: i128) {
+        let sums = self.refunds.entry(intent.to_owned()).or_default();
+        let net = sums.entry(currency).or_default();
+        *net = net.saturating_add(minor);
+    }
+
+    fn finish(mut self) -> StripeExport {
+        let amount = |net: i128| u64::try_from(net).ok().and_then(Amount::new);
+        let mut refunds_alone = BTreeMap::new();
+        for (intent, sums) in self.refunds {
+            let (mut sums, is_single) = (sums.iter(), sums.len() == 1);
+            let Some((currency, net)) = sums.next() else { continue };
+            match self.payments.get_mut(&intent) {
+                Some(payment) if is_single && *currency == payment.currency => {
+                    payment.refunded = Some(amount(*net).unwrap_or(Amount::ZERO));
+                }
+                Some(payment) => payment.refunded = None,
+                None => {
+                    if let Some(refunded) = amount(*net).filter(|refunded| *refunded != Amount::ZERO) {
+                        refunds_alone.insert(intent, (*currency, refunded));
+                    }
+                }
+            }
+        }
+        self.unpaid.retain(|intent| !self.payments.contains_key(intent));
+        StripeExport { payments: self.payments, unpaid: self.unpaid, refunds_alone }
+    }
 }
 
 impl StripeExport {
@@ -131,7 +173,7 @@ pub(super) fn read(file: impl Read) -> Result<StripeExport, String> {
         header = std::iter::once(rest).chain(header.iter().skip(1)).collect();
     }
     let columns = ExportColumns::of(&header)?;
-    let mut export = StripeExport { payments: BTreeMap::new(), refunds_alone: BTreeMap::new() };
+    let mut export = ExportRows::default();
     let (mut row, mut count) = (StringRecord::new(), 0u64);
     while rows.read_record(&mut row).map_err(|error| error.to_string())? {
         count = count.saturating_add(1);
@@ -141,27 +183,28 @@ pub(super) fn read(file: impl Read) -> Result<StripeExport, String> {
         let line = row.position().map_or(0, csv::Position::line);
         add(&mut export, &columns, &row).map_err(|mistake| format!("line {line}: {mistake}"))?;
     }
-    Ok(export)
+    Ok(export.finish())
 }
 
-fn add(export: &mut StripeExport, columns: &ExportColumns, row: &StringRecord) -> Result<(), String> {
+fn add(export: &mut ExportRows, columns: &ExportColumns, row: &StringRecord) -> Result<(), String> {
     let cell = |position: usize| row.get(position).unwrap_or("").trim();
     let intent = cell(columns.intent);
     // Movements without a payment: payouts, fees, top-ups.
     if intent.is_empty() {
         return Ok(());
     }
-    let may_be_ours = columns.order.is_none_or(|position| !cell(position).is_empty());
+    let may_be_ours = columns.order.is_none_or(|position| OrderId::parse(cell(position)).is_some());
     let created_at = instant(cell(columns.created))?;
     match columns.kind {
         ExportKind::Payments { refunded, status, captured } => {
             let is_captured = captured.is_none_or(|position| cell(position).eq_ignore_ascii_case("true"));
             if !is_captured || !is_paid(cell(status)) {
+                export.unpaid.insert(intent.to_owned());
                 return Ok(());
             }
             let currency = currency(cell(columns.currency))?;
             let (received, refunded) = (amount(cell(columns.amount), currency)?, amount(cell(refunded), currency)?);
-            let payment = ExportedPayment { received, refunded, currency, created_at, may_be_ours };
+            let payment = ExportedPayment { received, refunded: Some(refunded), currency, created_at, may_be_ours };
             if export.payments.insert(intent.to_owned(), payment).is_some() {
                 return Err(format!("a second row of the payment {intent}"));
             }
@@ -173,17 +216,14 @@ fn add(export: &mut StripeExport, columns: &ExportColumns, row: &StringRecord) -
             let moved = amount(cell(amount_at).trim_start_matches('-'), currency)?;
             match cell(category) {
                 "charge" => {
-                    let refunded = export.refunds_alone.remove(intent).unwrap_or(Amount::ZERO);
+                    let refunded = Some(Amount::ZERO);
                     let payment = ExportedPayment { received: moved, refunded, currency, created_at, may_be_ours };
                     if export.payments.insert(intent.to_owned(), payment).is_some() {
                         return Err(format!("a second charge of the payment {intent}"));
                     }
                 }
-                "refund" => *refunded_of(export, intent) = sum(*refunded_of(export, intent), moved)?,
-                "refund_failure" => {
-                    let rest = refunded_of(export, intent).get().checked_sub(moved.get()).and_then(Amount::new);
-                    *refunded_of(export, intent) = rest.ok_or("a refund failed that the export does not have")?;
-                }
+                "refund" => export.went_back(intent, currency, i128::from(moved.get())),
+                "refund_failure" => export.went_back(intent, currency, -i128::from(moved.get())),
                 // Fees, disputes, transfers and others.
                 _ => {}
             }
@@ -192,21 +232,10 @@ fn add(export: &mut StripeExport, columns: &ExportColumns, row: &StringRecord) -
     Ok(())
 }
 
-fn refunded_of<'a>(export: &'a mut StripeExport, intent: &str) -> &'a mut Amount {
-    match export.payments.get_mut(intent) {
-        Some(payment) => &mut payment.refunded,
-        None => export.refunds_alone.entry(intent.to_owned()).or_insert(Amount::ZERO),
-    }
-}
-
-fn sum(one: Amount, other: Amount) -> Result<Amount, String> {
-    one.get().checked_add(other.get()).and_then(Amount::new).ok_or_else(|| "the refunds come to too much".to_owned())
-}
-
 /// Money came in: Stripe writes `Paid`, `Refunded`, `Partial refund`, `Disputed` and others for it.
 fn is_paid(status: &str) -> bool {
-    const UNPAID: [&str; 8] =
-        ["failed", "canceled", "cancelled", "incomplete", "uncaptured", "blocked", "pending", "requires action"];
+    const UNPAID: [&str; 9] =
+        ["", "failed", "canceled", "cancelled", "incomplete", "uncaptured", "blocked", "pending", "requires action"];
     !UNPAID.iter().any(|unpaid| status.eq_ignore_ascii_case(unpaid))
 }
 
@@ -214,23 +243,33 @@ fn currency(text: &str) -> Result<Currency, String> {
     Currency::new(&text.to_ascii_uppercase()).ok_or_else(|| format!("{text:?} is no currency"))
 }
 
-/// Reads an amount in major units: `149.00`, `1,490.00`, and in the form of other languages `149,00` and `1.490,00`.
+/// Reads an amount in major units: `149.00`, `1,490.00`, and in the form of other languages `149,00` and `1.490,00`. What could
+/// be read in two ways is an error, such as `1,490` in a currency with two digits.
 fn amount(text: &str, currency: Currency) -> Result<Amount, String> {
     let digits = money::digits_of(currency);
-    let separators = || text.char_indices().filter(|(_, character)| matches!(character, '.' | ','));
+    let places: Vec<usize> = text.char_indices().filter(|(_, at)| matches!(at, '.' | ',')).map(|(at, _)| at).collect();
+    let behind = |at: usize| text.len().saturating_sub(at.saturating_add(1));
     let has_both = text.contains('.') && text.contains(',');
-    // One separator is the point, unless the currency has no digits after it; several of a kind group digits.
-    let is_point = has_both || (separators().count() == 1 && digits > 0);
-    let point = separators().next_back().map(|(at, _)| at).filter(|_| is_point);
+    let point = match places.as_slice() {
+        // Without digits after the point, one separator before three digits groups them.
+        [only] => Some(*only).filter(|at| digits > 0 || behind(*at) != 3),
+        [.., last] if has_both => Some(*last),
+        _ => None,
+    };
     let (whole, fraction) =
         point.map_or((text, ""), |at| (text.get(..at).unwrap_or(""), text.get(at + 1..).unwrap_or("")));
-    let whole: String = whole.chars().filter(|character| !matches!(character, '.' | ',' | ' ' | '\u{a0}')).collect();
-    let (kept, beyond) = fraction.split_at_checked(digits.min(fraction.len())).unwrap_or((fraction, ""));
-    let is_exact = beyond.bytes().all(|byte| byte == b'0');
-    let plain = if kept.is_empty() { whole } else { format!("{whole}.{kept}") };
+    let groups: Vec<&str> = whole.split(['.', ',']).collect();
+    let is_grouped = groups.len() == 1
+        || groups.iter().enumerate().all(|(index, group)| match index {
+            0 => (1..=3).contains(&group.len()),
+            _ => group.len() == 3,
+        });
+    let is_exact = if digits == 0 { fraction.bytes().all(|byte| byte == b'0') } else { fraction.len() <= digits };
+    let whole = groups.concat();
+    let plain = if digits == 0 || fraction.is_empty() { whole } else { format!("{whole}.{fraction}") };
     money::parse(&plain, currency)
         .ok()
-        .filter(|_| is_exact)
+        .filter(|_| is_grouped && is_exact)
         .ok_or_else(|| format!("{text:?} is no amount in {}", currency.as_str()))
 }
 

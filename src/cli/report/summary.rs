@@ -22,7 +22,7 @@ fn lines(report: &DropReport) -> Vec<(&'static str, String)> {
         ),
     ];
     if let Some(after) = drop.sold_out_after_ms {
-        lines.push(("sold out", format!("{} after the start", span(after))));
+        lines.push(("sold out", format!("{} after sales began", span(after))));
     }
     let units = |counted: &OrdersAndUnits| format!("{} ({} units)", counted.orders, counted.units);
     lines.push((

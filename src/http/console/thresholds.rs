@@ -111,6 +111,14 @@ const THRESHOLDS: &[Threshold] = &[
         0.0,
     ),
     above(
+        "FirstcomeRefundsGivenUp",
+        "ticket",
+        "sum by (instance) (firstcome_provider_refunds_given_up) > 0",
+        "refunds that are left to an operator",
+        |page| page.sum(metric::PROVIDER_REFUNDS_GIVEN_UP.name, &[]),
+        0.0,
+    ),
+    above(
         "FirstcomeWalGrowing",
         "page",
         "firstcome_wal_bytes > 134217728",

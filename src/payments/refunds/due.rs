@@ -45,6 +45,10 @@ impl Attempts {
     pub(super) async fn attempt(&self, key: PaymentKey) -> Result<Attempt, RefundError> {
         let mut attempt = Attempt::default();
         let Some(due) = self.due(key)? else { return Ok(attempt) };
+        if due.has_namesake {
+            let reason = "another provider has reported a payment of the same reference for this order";
+            return Err(RefundError::GivenUp(reason.into()));
+        }
         let refunds = self.provider.refunds_of(&due).await?;
         for refund in refunds.iter().filter(|refund| refund.status == RefundStatus::Succeeded) {
             let Some(due) = self.due(key)? else { break };

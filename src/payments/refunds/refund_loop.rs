@@ -150,7 +150,7 @@ impl RefundLoop {
 
     /// Looks for payments with money that is due. Returns true if there may be more at once.
     fn find_due(&mut self) -> rusqlite::Result<bool> {
-        if self.waiting.len().saturating_add(self.given_up.len()) >= WAITING_MAX {
+        if self.waiting.len() >= WAITING_MAX {
             return Ok(false);
         }
         let reader = self.attempts.reader.clone();
@@ -202,8 +202,11 @@ impl RefundLoop {
         let limit = if self.failures < FAILURES_IN_A_ROW { IN_FLIGHT_MAX } else { 1 };
         let free = limit.saturating_sub(self.in_flight.len());
         let due = self.waiting.iter().filter(|(_, (_, not_before))| *not_before <= now);
-        let due: Vec<(PaymentKey, u32)> = due.take(free).map(|(key, (attempts, _))| (*key, *attempts)).collect();
-        for (key, attempts) in due {
+        let mut due: Vec<(Instant, PaymentKey, u32)> =
+            due.map(|(key, (attempts, not_before))| (*not_before, *key, *attempts)).collect();
+        // The longest wait first: payments that always fail do not keep the others from their turn.
+        due.sort_unstable_by_key(|(not_before, _, _)| *not_before);
+        for (_, key, attempts) in due.into_iter().take(free) {
             self.waiting.remove(&key);
             self.busy.insert(key, false);
             let work = self.attempts.clone();

@@ -82,7 +82,10 @@ fn moments(report: &DropReport) -> Vec<Moment> {
         let second = text.as_deref().and_then(second)?;
         Some(Moment { second, label })
     };
-    [at(&report.drop.opened_at, "start"), at(&report.drop.sold_out_at, "sold out")].into_iter().flatten().collect()
+    [at(&report.drop.opened_at, "sales begin"), at(&report.drop.sold_out_at, "sold out")]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn legend(kinds: &[(&str, &str)]) -> Markup {
@@ -100,7 +103,7 @@ fn parts<'a>(report: &'a DropReport, whole: &'a ReportTimeline) -> Vec<(&'static
 fn stock(report: &DropReport, whole: &ReportTimeline) -> Markup {
     let drop = &report.drop;
     let told = match drop.sold_out_after_ms {
-        Some(after) => format!("All units were held or sold {} after the start", span(after)),
+        Some(after) => format!("All units were held or sold {} after sales began", span(after)),
         None => format!("{} are still available", counted(drop.available.into(), "unit")),
     };
     let planned = report.plan.and_then(|plan| plan.depletion_seconds);

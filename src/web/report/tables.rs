@@ -45,7 +45,7 @@ fn drop(report: &DropReport) -> Markup {
             ("Available", count(drop.available.into())),
             ("Created", or_not(&drop.created_at)),
             ("Start", instant(&drop.starts_at)),
-            ("On sale since", or_not(&drop.opened_at)),
+            ("Sales began", or_not(&drop.opened_at)),
             ("Sold out", or_not(&drop.sold_out_at)),
             ("Every unit paid", or_not(&drop.all_paid_at)),
         ],
