@@ -67,8 +67,8 @@ pub struct AuctionOrderQuery {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BidderQuery {
-    /// The buyer who gave the contact with a bid. Required.
-    #[schemars(length(min = 1, max = 128))]
+    /// The buyer who gave the contact with a bid.
+    #[schemars(required, length(min = 1, max = 128))]
     pub buyer: Option<String>,
 }
 
@@ -105,6 +105,7 @@ pub struct PaymentsQuery {
     #[schemars(range(min = 1))]
     pub drop_id: Option<u32>,
     /// Only payments of this provider.
+    #[serde(default)]
     #[schemars(schema_with = "provider_words")]
     pub provider: Option<String>,
     /// The `next_after` of the previous page.

@@ -95,10 +95,16 @@ fn console_event() -> Value {
 pub(super) fn query_parameters(route: &Route) -> Vec<Value> {
     let Some(query) = route.query.map(|schema| schema()) else { return Vec::new() };
     let Some(properties) = query["properties"].as_object() else { return Vec::new() };
+    let required: Vec<&str> = query["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let parameter = |(name, schema): (&String, &Value)| {
         let mut schema = or_absent(schema.clone());
         let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
-        json!({ "name": name, "in": "query", "description": description.unwrap_or_default(), "schema": schema })
+        let mut parameter =
+            json!({ "name": name, "in": "query", "description": description.unwrap_or_default(), "schema": schema });
+        if required.contains(&name.as_str()) {
+            parameter["required"] = true.into();
+        }
+        parameter
     };
     properties.iter().map(parameter).collect()
 }
