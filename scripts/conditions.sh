@@ -260,6 +260,7 @@ rehearse_pages() {
     fresh
     post /v1/webhook-endpoints "{\"url\":\"http://127.0.0.1:$sink_port/\",\"events\":[\"*\"]}" >"$scratch/answer"
     endpoint=$(sed 's/^{"id":\([0-9]*\).*/\1/' "$scratch/answer") drop=1
+    order=$(order buyer | sed 's/^{"id":"\([^"]*\).*/\1/')
     orders 2 typed
     # A read, a problem and a forged event, so that their metrics exist.
     curl -s -o /dev/null "http://$public/v1/drops/1"
