@@ -187,7 +187,11 @@ fn a_server_that_greylists_gets_the_mail_again() {
 fn a_mail_whose_outcome_is_unknown_is_sent_again_with_the_same_message_id() {
     let scratch = tempfile::tempdir().expect("scratch");
     let sink = MailSink::new();
-    let server = serve_with(scratch.path(), mails_to(sink.port));
+    let server = serve_with(scratch.path(), |config| {
+        mails_to(sink.port)(config);
+        // The server works again before the attempts are used up.
+        config.outbox.retry_waits = vec![Duration::from_millis(500); 20];
+    });
     server.create(10);
     for (mode, buyer) in [("drop", "ann"), ("hang_at_data", "bob"), ("tempfail", "cyd")] {
         sink.mode(mode);

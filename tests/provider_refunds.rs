@@ -162,8 +162,8 @@ fn a_refund_whose_answers_are_lost_late_or_errors_is_made_once() {
         let server = start(scratch.path(), &stand_in);
         let kept = order(&server, "kept");
         pay(&server, &kept, "pi_kept");
-        refund(&server, &kept, "a", 1000);
         let began = Instant::now();
+        refund(&server, &kept, "a", 1000);
         until("it is refunded", || is_refunded(&server, &kept, 1000));
         assert_eq!(stand_in.refunds().len(), 1, "{acts:?}");
         let asked = stand_in.requests();

@@ -105,8 +105,7 @@ pub struct PaymentsQuery {
     #[schemars(range(min = 1))]
     pub drop_id: Option<u32>,
     /// Only payments of this provider.
-    #[serde(default)]
-    #[schemars(schema_with = "provider_words")]
+    #[schemars(with = "Option<scalars::ProviderName>")]
     pub provider: Option<String>,
     /// The `next_after` of the previous page.
     #[serde(default)]
@@ -116,11 +115,6 @@ pub struct PaymentsQuery {
     #[serde(default = "hundred")]
     #[schemars(range(min = 1, max = 1000))]
     pub limit: u32,
-}
-
-fn provider_words(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let words: Vec<_> = crate::types::Provider::ALL.iter().map(|provider| provider.as_str()).collect();
-    schemars::json_schema!({ "type": "string", "enum": words })
 }
 
 /// `GET /v1/drops/{drop_id}/remedy`.

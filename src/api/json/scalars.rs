@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::api::validation::rules::{challenge_below_schema, challenge_schema, is_currency};
 use crate::types::order_id::code_of;
-use crate::types::{DropState as StateOfDrop, JSON_INTEGER_MAX, OrderState as StateOfOrder};
+use crate::types::{DropState as StateOfDrop, JSON_INTEGER_MAX, OrderState as StateOfOrder, Provider};
 
 /// Returns the settings of all schemas: bounds are numbers, which every reader of JSON Schema understands.
 #[must_use]
@@ -76,6 +76,7 @@ scalar! {
     AuctionState = json!({ "type": "string", "enum": ["scheduled", "live", "ended", "cancelled"] });
     OrderState = json!({ "type": "string", "enum": StateOfOrder::ALL.map(StateOfOrder::as_str) });
     ReadyRole = json!({ "type": "string", "enum": ["any", "leader", "follower"], "default": "any" });
+    ProviderName = json!({ "type": "string", "enum": Provider::ALL.map(Provider::as_str) });
     DeliveryState = json!({ "type": "string", "enum": ["dead", "waiting"], "default": "dead" });
     EndReason = json!({
         "type": "string",
