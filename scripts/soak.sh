@@ -27,6 +27,8 @@ scripts/crowd.sh --population c
 cargo bench --bench figures -- bidders idle
 # Every fuzz target for ten minutes; the check runs their committed inputs only.
 scripts/fuzz.sh 600
+# Twice as many requests against each route as in the check.
+CONTRACT_EXAMPLES=150 scripts/contract.sh
 # A full disk, twenty times.
 scripts/full-disk.sh 20
 # All runbooks.
