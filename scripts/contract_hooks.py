@@ -59,6 +59,10 @@ def before_call(context, case, kwargs):
         # Required without a buyer's token.
         query.setdefault("buyer", "buyer-7")
         case.query = query
+    if name == "EraseBidderContact" and len(str(query.get("buyer", "")).encode()) > 128:
+        # The bound is in bytes; the document can only count characters.
+        query["buyer"] = "buyer-7"
+        case.query = query
     if name == "ListOrders" and (str(query.get("contacts")).lower() == "true" or int(query.get("limit", 0)) > 100):
         case.headers["Accept"] = "text/csv"
     if name in ("CreateEndpoint", "PatchEndpoint") and isinstance(case.body, dict) and "url" in case.body:

@@ -59,7 +59,7 @@ fn hundred() -> u32 {
 #[serde(deny_unknown_fields)]
 pub struct AuctionOrderQuery {
     /// The buyer of the order. Required, unless a buyer's token proves the buyer.
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$"))]
     pub buyer: Option<String>,
 }
 
@@ -68,7 +68,7 @@ pub struct AuctionOrderQuery {
 #[serde(deny_unknown_fields)]
 pub struct BidderQuery {
     /// The buyer who gave the contact with a bid.
-    #[schemars(required, length(min = 1, max = 128))]
+    #[schemars(required, length(min = 1, max = 128), regex(pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$"))]
     pub buyer: Option<String>,
 }
 
