@@ -1,8 +1,8 @@
 //! The build script: tells the program the revision that it is built from, as the variable `FIRSTCOME_REVISION`.
 //!
-//! It is the first twelve digits of the commit, and `+dirty` if a file that goes into the program differs from it. A crate that
-//! `cargo package` made knows its commit. Elsewhere without a repository the variable `FIRSTCOME_REVISION` of the build tells
-//! it, otherwise it is `unknown`. Debug builds say `debug`: with a commit in them, each commit would compile the library and
+//! The revision is the first twelve digits of the commit, and `+dirty` if a file that goes into the program differs from it. A
+//! crate that `cargo package` made knows its commit. Elsewhere without a repository the variable `FIRSTCOME_REVISION` of the
+//! build tells it, otherwise it is `unknown`. Debug builds say `debug`: with a commit in them, each commit would compile the library and
 //! link every test again.
 
 #![allow(clippy::print_stdout, reason = "cargo reads a build script's standard output")]

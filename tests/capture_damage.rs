@@ -224,7 +224,7 @@ fn no_body_makes_the_reader_panic_even_with_a_good_checksum() {
     }
 }
 
-/// What the fuzz target does with each input, on the inputs that are kept for it.
+/// Runs the fuzz target's check on the inputs that are kept for it.
 #[test]
 fn the_corpus_of_the_fuzz_target_is_told_what_is_wrong_with_it_or_written_again() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/capture");

@@ -208,7 +208,7 @@ fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// What the fuzz target does with each input, on the inputs that are kept for it and on all that differ in one byte.
+/// Runs the fuzz target's check on the inputs that are kept for it and on all that differ in one byte.
 #[test]
 fn the_corpus_of_the_fuzz_target_is_refused_or_written_again_as_it_was() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/log_entry");

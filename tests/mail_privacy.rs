@@ -117,7 +117,7 @@ fn no_log_metric_event_webhook_capture_or_audit_row_has_a_buyers_address_or_name
     let captured = std::fs::read(&capture).expect("a capture");
     let has = |text: &str| captured.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(!captured.is_empty() && !has(MARKER) && !has("mail.example"));
-    // What was kept for the mails is in its tables, and in no other.
+    // Contacts are in their tables, and in no other.
     let connection = rusqlite::Connection::open(data.join("firstcome.db")).expect("opened");
     let audited: i64 = connection
         .query_row("SELECT count(*) FROM audit WHERE detail LIKE '%zq-mark%'", [], |row| row.get(0))

@@ -117,7 +117,7 @@ fn file_of(scratch: &Path) -> PathBuf {
     scratch.join("data").join("firstcome.db")
 }
 
-/// What a file cannot know.
+/// Removes the facts that only a server knows.
 fn without_server(mut report: Value) -> Value {
     report.as_object_mut().expect("an object").remove("rejections");
     report

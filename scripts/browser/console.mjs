@@ -214,7 +214,7 @@ async function aViewer(drop) {
   await page.context().close();
 }
 
-/// What axe finds: nothing, by WCAG 2.2 AA.
+/// Axe finds nothing, by WCAG 2.2 AA.
 async function accessible(page, what) {
   await page.evaluate(axe);
   const found = await page.evaluate(async () => {

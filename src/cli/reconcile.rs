@@ -14,7 +14,8 @@ use crate::client::http::{block_on, printable};
 use crate::exit::Exit;
 use crate::output;
 use crate::types::instant::parse_rfc3339;
-use crate::types::{Amount, Currency, Provider, UnixMillis, money};
+use crate::types::{Provider, UnixMillis};
+use crate::web::report::words::amount;
 
 const EXAMPLES: &str = "Examples:
   firstcome reconcile --stripe-export unified_payments.csv
@@ -115,15 +116,15 @@ fn print(compared: &Reconciliation) {
 fn sides(found: &PaymentDifference) -> String {
     let shown = |side: &Side| match found.kind {
         DifferenceKind::Refunded => {
-            let due = side.refund_due.map(|due| format!(", {} due", major(due, &side.currency))).unwrap_or_default();
+            let due = side.refund_due.map(|due| format!(", {} due", amount(due, &side.currency))).unwrap_or_default();
             format!(
                 "{} of {}{due}",
-                major(side.refunded.unwrap_or(0), &side.currency),
-                major(side.amount, &side.currency)
+                amount(side.refunded.unwrap_or(0), &side.currency),
+                amount(side.amount, &side.currency)
             )
         }
         DifferenceKind::NotHere | DifferenceKind::NotThere | DifferenceKind::Currency | DifferenceKind::Amount => {
-            major(side.amount, &side.currency)
+            amount(side.amount, &side.currency)
         }
     };
     match (&found.there, &found.here) {
@@ -131,10 +132,4 @@ fn sides(found: &PaymentDifference) -> String {
         (Some(side), None) | (None, Some(side)) => shown(side),
         (None, None) => String::new(),
     }
-}
-
-fn major(minor: u64, currency: &str) -> String {
-    let known = Amount::new(minor).zip(Currency::new(currency));
-    known
-        .map_or_else(|| format!("{minor} {}", printable(currency)), |(amount, currency)| money::shown(amount, currency))
 }

@@ -47,7 +47,7 @@ enum RefundStatus {
     Succeeded,
     /// The provider has not finished it.
     Pending,
-    /// It did not reach the buyer, and never will.
+    /// The money did not reach the buyer, and never will.
     Failed,
 }
 

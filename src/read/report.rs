@@ -1,6 +1,6 @@
 //! The facts of a drop's sale, for its report: counted from the audit, `drop_seconds` and the payments.
 //!
-//! They are read in steps of a bounded number of rows. Each step sees one snapshot and ends it, so that other work of the
+//! The facts are read in steps of a bounded number of rows. Each step sees one snapshot and ends it, so that other work of the
 //! thread is not delayed and the log is not pinned. Units and orders are those at one event, whatever happens meanwhile:
 //! the audit is counted up to it. Figures of seconds and payments are those of the moment at which their rows are read.
 //!

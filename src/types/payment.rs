@@ -60,7 +60,7 @@ pub enum AutomaticRefund {
     Pending,
     /// The last attempt failed for this reason; another one follows.
     Retried(String),
-    /// It is left to an operator for this reason.
+    /// Left to an operator, for this reason.
     GivenUp(String),
 }
 

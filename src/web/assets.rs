@@ -8,7 +8,7 @@ include!("dist/table.in");
 pub struct Asset {
     /// The name that pages know it by, such as `storefront.js`.
     pub entry: &'static str,
-    /// Its name in the path, with the hash of its bytes.
+    /// The name in the path, with the hash of the bytes.
     pub file: &'static str,
     pub media_type: &'static str,
     pub plain: &'static [u8],

@@ -77,7 +77,7 @@ impl NaiveAuction {
     }
 }
 
-/// What comes beside a command: every third price with a contact.
+/// Returns a command's private data: every third price has a contact.
 pub(super) fn private_data(world: &World, command: &AuctionCommand, contact: Contact) -> Option<PrivateData> {
     let contact = Box::new(contact);
     match command {

@@ -13,16 +13,16 @@ use serde_json::{Value, json};
 
 use crate::provider_stub::{StubProvider, StubRequest};
 
-/// What the stand-in does with a request for a refund.
+/// The stand-in's reaction to a request for a refund.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Act {
-    /// It makes the refund, with this state.
+    /// Makes the refund, with this state.
     Make(&'static str),
-    /// It makes the refund, and the answer is lost.
+    /// Makes the refund, and loses the answer.
     Lose,
-    /// It does nothing, and does not answer.
+    /// Does nothing, and does not answer.
     Hang,
-    /// It does nothing, and answers with a status, further header lines, and type and code of an error.
+    /// Does nothing, and answers with a status, further header lines, and type and code of an error.
     Refuse(u16, &'static str, &'static str, &'static str),
 }
 

@@ -1,7 +1,7 @@
 //! The report of a drop: one document for the route, the command and the page.
 //!
-//! It has sums and figures over time, and nothing of a single buyer or order. Counts that are 0 are left out of points, so
-//! that a quiet sale is a small document.
+//! The document has sums and figures over time, and nothing of a single buyer or order. Counts that are 0 are left out of
+//! points, so that a quiet sale is a small document.
 
 mod counted;
 

@@ -16,7 +16,8 @@ use crate::exit::Exit;
 use crate::store::ownership::create_private_directory;
 use crate::types::order_id::code_of;
 use crate::types::text::plain_cell;
-use crate::types::{Amount, Currency, DropId, Seq, money};
+use crate::types::{DropId, Seq};
+use crate::web::report::words::amount;
 
 const ORDERS: (&str, &[&str]) = (
     "orders.csv",
@@ -162,9 +163,7 @@ pub(super) async fn write(
 
 /// Returns an amount in major units with a point, without its currency.
 fn major(minor: u64, currency: &str) -> String {
-    let known = Amount::new(minor).zip(Currency::new(currency));
-    let shown = known.map(|(amount, currency)| money::shown(amount, currency)).unwrap_or_default();
-    shown.split(' ').next().unwrap_or("").to_owned()
+    amount(minor, currency).split(' ').next().unwrap_or("").to_owned()
 }
 
 fn text(document: &Value, member: &str) -> String {

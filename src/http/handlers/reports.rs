@@ -15,7 +15,7 @@ use crate::http::worker::Worker;
 use crate::read::report::ReportCounter;
 use crate::telemetry::catalogue as metric;
 
-/// It names no buyer and no order, so it is for viewers.
+/// A report names no buyer and no order, so viewers may read it.
 pub(in crate::http) const ROUTES: &[RouteEntry] =
     &[Route::admin(Role::Viewer, Method::GET, "/v1/drops/{drop_id}/report", "ReportDrop", "Report on a drop's sale")
         .responds(&[200], &[Json("DropReport")])

@@ -1,6 +1,6 @@
 //! The recipients of an event that concerns many: they get their mails one after the other, by one delivery.
 //!
-//! What is known of them is in memory only: after a restart the delivery begins with the first again, and those who have their
+//! The results are in memory only: after a restart the delivery begins with the first again, and those who have their
 //! mail get it with the same Message-ID.
 
 use std::collections::BTreeSet;

@@ -155,7 +155,7 @@ impl RefundLoop {
         }
         let reader = self.attempts.reader.clone();
         let Some(read_to) = self.read_to else {
-            // What is due after this event is found by events; what was due before by the scan.
+            // Money that becomes due after this event is found by events, and that before it by the scan.
             self.read_to = Some(reader.read(last_event)?);
             return Ok(true);
         };

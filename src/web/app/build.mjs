@@ -15,7 +15,7 @@ const brotli = createRequire(import.meta.url)("brotli-wasm");
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = process.argv[2] ?? join(here, "../dist");
 
-// What a page names (`web::assets::path`), and its source. A worker comes before the script that starts it.
+// Names that pages use (`web::assets::path`), and their sources. A worker comes before the script that starts it.
 const ENTRIES = [
   ["solver.js", "storefront/solver.ts"],
   ["storefront.js", "storefront/main.ts"],

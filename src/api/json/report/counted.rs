@@ -37,7 +37,7 @@ impl DropReport {
             money: MoneyReport::of(facts),
             plan: plan.and_then(|plan| PlanComparison::of(facts, plan)),
             rejections,
-            // It shows nothing that the whole does not show as well.
+            // Left out where the whole has points as short.
             opening: opening.filter(|opening| {
                 whole.as_ref().is_some_and(|whole| whole.point_seconds > opening.point_seconds)
                     || whole.as_ref().is_some_and(|whole| whole.points.len() > opening.points.len().saturating_mul(2))

@@ -1,4 +1,4 @@
-// What a buyer wants, under one idempotency key: made when the page offers it, kept in the tab until the server has answered. A
+// A buyer's wish under one idempotency key: made when the page offers it, kept in the tab until the server has answered. A
 // double click, a reload and a lost answer ask again with the same key, and the server answers as it did the first time.
 
 import { randomKey, tab } from "./session";

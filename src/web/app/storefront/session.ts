@@ -1,4 +1,4 @@
-// Who buys, and what they wanted when the page went away.
+// The buyer, and the wish that was under way when the page went away.
 
 const root = document.documentElement;
 const TOKEN = "firstcome.token";
