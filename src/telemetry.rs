@@ -16,6 +16,7 @@ pub mod logging;
 mod mail;
 mod meters;
 mod outbox;
+pub mod outcome_rates;
 pub mod page;
 pub mod panics;
 mod process;

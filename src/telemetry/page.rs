@@ -81,6 +81,25 @@ impl MetricsPage {
         sums
     }
 
+    /// Returns the rates per second above zero since an earlier page, by the values of a label. A counter that decreased belongs
+    /// to a server that was started again: it counts from 0.
+    pub fn rates_since<'page>(
+        &'page self,
+        then: &MetricsPage,
+        seconds: f64,
+        name: &str,
+        label: &str,
+        wanted: &[(&str, &str)],
+    ) -> BTreeMap<&'page str, f64> {
+        let before = then.sum_by(name, label, wanted);
+        let rate = |(value, count): (&'page str, f64)| {
+            let before = before.get(value).copied().unwrap_or(0.0);
+            let more = if count < before { count } else { count - before };
+            (more > 0.0).then(|| (value, more / seconds))
+        };
+        self.sum_by(name, label, wanted).into_iter().filter_map(rate).collect()
+    }
+
     /// Merges the series of a histogram that have these labels.
     pub fn histogram(&self, name: &str, wanted: &[(&str, &str)]) -> BucketHistogram {
         let mut buckets: Vec<Bucket> = Vec::new();

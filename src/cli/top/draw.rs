@@ -6,7 +6,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{LineGauge, Paragraph, Widget};
 
-use super::view::{ConnectionState, Level, StockRow, View, rate, seconds, whole};
+use super::view::{ConnectionState, StockRow, View, rate, seconds, whole};
+use crate::telemetry::outcome_rates::FigureLevel;
 use crate::telemetry::page::Percentile;
 
 /// Smallest size at which everything fits, and the size of `--once`.
@@ -18,13 +19,13 @@ const LATENCY_LINES: u16 = 8;
 const FACT_LINES: u16 = 8;
 const FACT_WIDTH: u16 = 40;
 
-impl Level {
+impl FigureLevel {
     fn style(self) -> Style {
         match self {
-            Level::Normal => Style::new(),
-            Level::Warning => Style::new().fg(Color::Yellow),
+            FigureLevel::Normal => Style::new(),
+            FigureLevel::Warning => Style::new().fg(Color::Yellow),
             // Distinguishable without colours too.
-            Level::Alarm => Style::new().fg(Color::Red).add_modifier(Modifier::BOLD | Modifier::REVERSED),
+            FigureLevel::Alarm => Style::new().fg(Color::Red).add_modifier(Modifier::BOLD | Modifier::REVERSED),
         }
     }
 }
@@ -61,7 +62,7 @@ fn state_line(state: &ConnectionState) -> Line<'static> {
         ConnectionState::Fresh => Line::styled("q quits", DIM),
         ConnectionState::Lost { reason, for_seconds } => {
             let text = format!("NO RESPONSE for {for_seconds} s ({reason}): retrying; the figures below are old");
-            Line::styled(text, Level::Alarm.style())
+            Line::styled(text, FigureLevel::Alarm.style())
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Computes the screen's figures from pages of metrics. Pure: no terminal, no clock, no server.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::client::http::printable;
 use crate::telemetry::catalogue as metric;
+use crate::telemetry::outcome_rates::{FigureLevel, OutcomeRate, outcome_rates};
 use crate::telemetry::page::{BucketHistogram, MetricsPage, Percentile};
 
 /// Window of rates and percentiles. The server updates its metrics once a second, so a window of one second could have no
@@ -43,15 +44,6 @@ pub(super) enum ConnectionState {
     Lost { reason: String, for_seconds: u64 },
 }
 
-/// Severity of a figure.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Level {
-    Normal,
-    Warning,
-    /// The operator has to act.
-    Alarm,
-}
-
 /// All figures of the screen.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct View {
@@ -62,7 +54,7 @@ pub(super) struct View {
     pub(super) batch: Option<f64>,
     pub(super) queue: QueueFigures,
     pub(super) latencies: Vec<LatencyRow>,
-    pub(super) outcomes: Vec<Rate>,
+    pub(super) outcomes: Vec<OutcomeRate>,
     pub(super) stock: Vec<StockRow>,
     pub(super) facts: Vec<Fact>,
 }
@@ -83,15 +75,7 @@ pub(super) struct LatencyRow {
     pub(super) p50: Option<Percentile>,
     pub(super) p95: Option<Percentile>,
     pub(super) p99: Option<Percentile>,
-    pub(super) level: Level,
-}
-
-/// Frequency of an outcome.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) struct Rate {
-    pub(super) name: String,
-    pub(super) per_second: f64,
-    pub(super) level: Level,
+    pub(super) level: FigureLevel,
 }
 
 /// Units of a drop.
@@ -111,7 +95,7 @@ pub(super) struct StockRow {
 pub(super) struct Fact {
     pub(super) name: &'static str,
     pub(super) value: String,
-    pub(super) level: Level,
+    pub(super) level: FigureLevel,
 }
 
 impl QueueFigures {
@@ -119,11 +103,11 @@ impl QueueFigures {
         if self.capacity > 0.0 { (self.depth / self.capacity * 100.0).clamp(0.0, 100.0) } else { 0.0 }
     }
 
-    pub(super) fn level(&self) -> Level {
+    pub(super) fn level(&self) -> FigureLevel {
         match self.percent() {
-            percent if percent > QUEUE_ALARM_PERCENT => Level::Alarm,
-            percent if percent > QUEUE_WATCH_PERCENT => Level::Warning,
-            _ => Level::Normal,
+            percent if percent > QUEUE_ALARM_PERCENT => FigureLevel::Alarm,
+            percent if percent > QUEUE_WATCH_PERCENT => FigureLevel::Warning,
+            _ => FigureLevel::Normal,
         }
     }
 }
@@ -194,20 +178,9 @@ impl Difference<'_> {
         self.now.page.histogram(name, labels).since(&then.page.histogram(name, labels))
     }
 
-    /// Returns the rates above zero, by the values of a label.
-    fn rates(&self, name: &str, label: &str, labels: &[(&str, &str)]) -> BTreeMap<String, f64> {
-        let (Some(then), Some(seconds)) = (self.then, self.seconds()) else { return BTreeMap::new() };
-        let before = then.page.sum_by(name, label, labels);
-        let mut rates = BTreeMap::new();
-        for (value, count) in self.now.page.sum_by(name, label, labels) {
-            let before = before.get(value).copied().unwrap_or(0.0);
-            // A counter that decreased belongs to a restarted server.
-            let more = if count < before { count } else { count - before };
-            if more > 0.0 {
-                rates.insert(printable(value), more / seconds);
-            }
-        }
-        rates
+    fn rate(&self, metric: &metric::Metric, labels: &[(&str, &str)]) -> f64 {
+        let (Some(then), Some(seconds)) = (self.then, self.seconds()) else { return 0.0 };
+        self.now.page.rates_since(&then.page, seconds, metric.name, "", labels).into_values().sum()
     }
 
     fn value(&self, metric: &metric::Metric) -> f64 {
@@ -231,7 +204,7 @@ fn latencies(change: &Difference<'_>) -> Vec<LatencyRow> {
             p50: values.percentile(0.5),
             p95,
             p99: values.percentile(0.99),
-            level: if beyond { Level::Alarm } else { Level::Normal },
+            level: if beyond { FigureLevel::Alarm } else { FigureLevel::Normal },
         }
     };
     vec![
@@ -244,37 +217,11 @@ fn latencies(change: &Difference<'_>) -> Vec<LatencyRow> {
     ]
 }
 
-/// Outcomes of orders and bids, rejections and 5xx, ordered by severity and frequency.
-fn outcomes(change: &Difference<'_>) -> Vec<Rate> {
-    let mut rates = Vec::new();
-    let mut add = |rate: (String, f64), level| rates.push(Rate { name: rate.0, per_second: rate.1, level });
-    for (command, word) in [
-        ("place_order", "order"),
-        ("checkout", "checkout"),
-        ("cancel_order", "cancel"),
-        ("hear_provider", "payment"),
-        ("place_bid", "bid"),
-    ] {
-        for (outcome, rate) in change.rates(metric::OUTCOMES.name, "outcome", &[("command", command)]) {
-            add((format!("{word} {}", outcome.replace('_', " ")), rate), Level::Normal);
-        }
-    }
-    for (reason, rate) in change.rates(metric::TURNED_AWAY.name, "reason", &[]) {
-        add((format!("rejected: {reason}"), rate), Level::Warning);
-    }
-    for (reason, rate) in change.rates(metric::CONNECTIONS_REFUSED.name, "reason", &[]) {
-        add((format!("not connected: {reason}"), rate), Level::Warning);
-    }
-    for (status, rate) in change.rates(metric::HTTP_REQUESTS.name, "status", &[]) {
-        if status.starts_with('5') {
-            add((format!("HTTP {status}"), rate), Level::Alarm);
-        }
-    }
-    for (_, rate) in change.rates(metric::TOO_OLD.name, "", &[]) {
-        add(("waited too long".into(), rate), Level::Alarm);
-    }
-    rates.sort_by(|a, b| b.level.cmp(&a.level).then(b.per_second.total_cmp(&a.per_second)).then(a.name.cmp(&b.name)));
-    rates
+/// Returns the outcomes, without control characters: the metrics may be those of another server.
+fn outcomes(change: &Difference<'_>) -> Vec<OutcomeRate> {
+    let (Some(then), Some(seconds)) = (change.then, change.seconds()) else { return Vec::new() };
+    let rates = outcome_rates(&change.now.page, &then.page, seconds).into_iter();
+    rates.map(|rate| OutcomeRate { name: printable(&rate.name), ..rate }).collect()
 }
 
 /// Returns the drops in the metrics, or only the drop of `--drop`.
@@ -310,9 +257,9 @@ fn stock(now: &Sample) -> Vec<StockRow> {
 fn facts(change: &Difference<'_>) -> Vec<Fact> {
     let page = &change.now.page;
     let level = |value: f64, warning: f64, alarm: f64| match value {
-        value if value >= alarm => Level::Alarm,
-        value if value >= warning => Level::Warning,
-        _ => Level::Normal,
+        value if value >= alarm => FigureLevel::Alarm,
+        value if value >= warning => FigureLevel::Warning,
+        _ => FigureLevel::Normal,
     };
     let never = f64::INFINITY;
     let mut facts = Vec::new();
@@ -328,7 +275,7 @@ fn facts(change: &Difference<'_>) -> Vec<Fact> {
     let due = change.value(&metric::REFUNDS_DUE);
     fact("refunds due", whole(due), level(due, 1.0, never));
     let open = |listener| page.sum(metric::CONNECTIONS.name, &[("listener", listener)]);
-    fact("buyers connected", format!("{}, wire {}", whole(open("public")), whole(open("wire"))), Level::Normal);
+    fact("buyers connected", format!("{}, wire {}", whole(open("public")), whole(open("wire"))), FigureLevel::Normal);
     let (files, files_max) = (change.value(&metric::DESCRIPTORS), change.value(&metric::DESCRIPTORS_MAX));
     fact(
         "descriptors",
@@ -340,7 +287,7 @@ fn facts(change: &Difference<'_>) -> Vec<Fact> {
     let free = change.value(&metric::DISK_FREE);
     let read_only = change.value(&metric::READ_ONLY) > 0.0;
     let disk = if read_only { "READ-ONLY: no sales".into() } else { format!("{:.1} GB free", free / 1024.0 / MB) };
-    fact("disk", disk, if read_only { Level::Alarm } else { level(-free, -2048.0 * MB, -512.0 * MB) });
+    fact("disk", disk, if read_only { FigureLevel::Alarm } else { level(-free, -2048.0 * MB, -512.0 * MB) });
     let clock = change.value(&metric::CLOCK_OFFSET);
     fact("clock off by", format!("{clock:+.3} s"), level(clock.abs(), 0.2, 1.0));
     let (age, dead) = (change.value(&metric::OUTBOX_AGE), change.value(&metric::OUTBOX_DEAD));
@@ -348,10 +295,10 @@ fn facts(change: &Difference<'_>) -> Vec<Fact> {
     fact("dead letters", whole(dead), level(dead, 1.0, never));
     let broken = change.value(&metric::OUTBOX_BROKEN);
     fact("endpoints broken", whole(broken), level(broken, 1.0, never));
-    fact("memory", format!("{:.0} MB", change.value(&metric::RESIDENT) / MB), Level::Normal);
+    fact("memory", format!("{:.0} MB", change.value(&metric::RESIDENT) / MB), FigureLevel::Normal);
     let running = page.sum(metric::AUCTIONS.name, &[("state", "live")]);
-    let bids: f64 = change.rates(metric::OUTCOMES.name, "command", &[("command", "place_bid")]).into_values().sum();
-    fact("auctions", format!("{} live, {}/s bids", whole(running), rate(bids)), Level::Normal);
+    let bids: f64 = change.rate(&metric::OUTCOMES, &[("command", "place_bid")]);
+    fact("auctions", format!("{} live, {}/s bids", whole(running), rate(bids)), FigureLevel::Normal);
     facts
 }
 

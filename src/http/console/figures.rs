@@ -9,6 +9,7 @@ use crate::api::json::console::{
 use crate::http::worker::Worker;
 use crate::read::metrics_sample::MetricsSample;
 use crate::telemetry::catalogue as metric;
+use crate::telemetry::outcome_rates::{FigureLevel, OutcomeRate, outcome_rates};
 use crate::telemetry::page::{MetricsPage, Percentile};
 
 /// The stage of a whole order in [`ConsoleRates`].
@@ -136,49 +137,19 @@ impl Change<'_> {
     fn rate(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         rounded((self.now.sum(name, labels) - self.then.sum(name, labels)).max(0.0) / self.seconds)
     }
-
-    /// Returns the rates above zero by the values of a label.
-    fn rates(&self, name: &str, label: &str, labels: &[(&str, &str)]) -> Vec<(String, f64)> {
-        let before = self.then.sum_by(name, label, labels);
-        let rate = |(value, count): (&str, f64)| {
-            let more = count - before.get(value).copied().unwrap_or(0.0);
-            (more > 0.0).then(|| (value.to_owned(), rounded(more / self.seconds)))
-        };
-        self.now.sum_by(name, label, labels).into_iter().filter_map(rate).collect()
-    }
 }
 
 fn outcomes(change: &Change<'_>) -> Vec<ConsoleOutcome> {
-    let mut found = Vec::new();
-    let mut add = |name: String, level, per_second| found.push(ConsoleOutcome { name, level, per_second });
-    for (command, word) in [
-        ("place_order", "order"),
-        ("checkout", "checkout"),
-        ("cancel_order", "cancel"),
-        ("hear_provider", "payment"),
-        ("place_bid", "bid"),
-    ] {
-        for (outcome, rate) in change.rates(metric::OUTCOMES.name, "outcome", &[("command", command)]) {
-            add(format!("{word} {}", outcome.replace('_', " ")), "normal", rate);
-        }
-    }
-    for (reason, rate) in change.rates(metric::TURNED_AWAY.name, "reason", &[]) {
-        add(format!("rejected: {}", reason.replace('_', " ")), "warning", rate);
-    }
-    for (status, rate) in change.rates(metric::HTTP_REQUESTS.name, "status", &[]) {
-        if status.starts_with('5') {
-            add(format!("HTTP {status}"), "alarm", rate);
-        }
-    }
-    let late = change.rate(metric::TOO_OLD.name, &[]);
-    if late > 0.0 {
-        add("waited too long".into(), "alarm", late);
-    }
-    let rank = |level: &str| ["alarm", "warning", "normal"].iter().position(|known| *known == level);
-    found.sort_by(|a, b| {
-        rank(a.level).cmp(&rank(b.level)).then(b.per_second.total_cmp(&a.per_second)).then_with(|| a.name.cmp(&b.name))
-    });
-    found
+    let shown = |rate: OutcomeRate| ConsoleOutcome {
+        name: rate.name,
+        level: match rate.level {
+            FigureLevel::Normal => "normal",
+            FigureLevel::Warning => "warning",
+            FigureLevel::Alarm => "alarm",
+        },
+        per_second: rounded(rate.per_second),
+    };
+    outcome_rates(change.now, change.then, change.seconds).into_iter().map(shown).collect()
 }
 
 fn latencies(change: &Change<'_>) -> Vec<ConsoleLatency> {

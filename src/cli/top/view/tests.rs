@@ -62,7 +62,7 @@ fn rates_and_percentiles_are_those_of_the_last_seconds() {
     let rates: Vec<(&str, f64)> = view.outcomes.iter().map(|rate| (rate.name.as_str(), rate.per_second)).collect();
     assert_eq!(rates, [("rejected: queue", 20.0), ("order sold out", 3_000.0), ("order accepted", 1_000.0)]);
     let commit = view.latencies.iter().find(|row| row.name == "commit").expect("a row");
-    assert_eq!((commit.per_second, commit.level), (Some(1_000.0), Level::Normal));
+    assert_eq!((commit.per_second, commit.level), (Some(1_000.0), FigureLevel::Normal));
     assert!(matches!(commit.p50, Some(Percentile::At(value)) if value < 0.001), "{commit:?}");
 }
 
@@ -93,21 +93,21 @@ fn a_server_that_was_started_again_counts_from_nothing() {
 fn what_needs_somebody_is_told_apart() {
     let now = look(3, &page(5_000, 7_000));
     let view = view_of(&[now]);
-    assert_eq!(view.queue.level(), Level::Alarm);
-    assert_eq!(QueueFigures { depth: 5_000.0, ..view.queue }.level(), Level::Warning);
-    assert_eq!(QueueFigures::default().level(), Level::Normal, "a server that says nothing of its queue");
+    assert_eq!(view.queue.level(), FigureLevel::Alarm);
+    assert_eq!(QueueFigures { depth: 5_000.0, ..view.queue }.level(), FigureLevel::Warning);
+    assert_eq!(QueueFigures::default().level(), FigureLevel::Normal, "a server that says nothing of its queue");
     let level = |name: &str| view.facts.iter().find(|fact| fact.name == name).map(|fact| fact.level);
-    assert_eq!(level("oversold"), Some(Level::Alarm), "two units are undersold");
-    assert_eq!(level("counters"), Some(Level::Normal));
-    assert_eq!(level("refunds due"), Some(Level::Warning));
-    assert_eq!(level("outbox age"), Some(Level::Warning));
-    assert_eq!(level("disk"), Some(Level::Normal));
+    assert_eq!(level("oversold"), Some(FigureLevel::Alarm), "two units are undersold");
+    assert_eq!(level("counters"), Some(FigureLevel::Normal));
+    assert_eq!(level("refunds due"), Some(FigureLevel::Warning));
+    assert_eq!(level("outbox age"), Some(FigureLevel::Warning));
+    assert_eq!(level("disk"), Some(FigureLevel::Normal));
     let full =
         view_of(&[look(1, "firstcome_read_only 1\nfirstcome_mismatched_drops 1\nfirstcome_disk_free_bytes 4096\n")]);
     let disk = full.facts.iter().find(|fact| fact.name == "disk").expect("a fact");
     let counters = full.facts.iter().find(|fact| fact.name == "counters").expect("a fact");
-    assert_eq!((counters.level, counters.value.as_str()), (Level::Alarm, "1 drops disagree"));
-    assert_eq!((disk.level, disk.value.as_str()), (Level::Alarm, "READ-ONLY: no sales"));
+    assert_eq!((counters.level, counters.value.as_str()), (FigureLevel::Alarm, "1 drops disagree"));
+    assert_eq!((disk.level, disk.value.as_str()), (FigureLevel::Alarm, "READ-ONLY: no sales"));
 }
 
 #[test]
