@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 orders=${1:-1000000} pairs=${2:-5} buyers=${3:-100000}
 data=$scratch/data backups=$scratch/backups
 mkdir "$backups"
-export FIRSTCOME__BACKUP__BYTES_PER_SECOND=${BYTES_PER_SECOND:-67108864}
+export FIRSTCOME__BACKUP__BYTES_PER_SECOND=${BYTES_PER_SECOND:-16777216}
 
 new_drop() { # units; prints its number
     curl -sSf -X POST "http://$admin/v1/drops" -H 'Content-Type: application/json' -H "Idempotency-Key: $RANDOM$RANDOM" \

@@ -15,6 +15,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use firstcome::log::etcd::SLOTS;
 use nodes::Nodes;
 use peer::{Peer, Said, ping, pong, reserve};
 use process::{Answer, Client, wait_until};
@@ -227,4 +228,42 @@ fn the_wire_and_streams_of_a_follower(nodes: &Nodes, follower: usize, leader: us
     listen("event: snapshot");
     place(nodes.node(leader).public, "streamed");
     listen("\"held\":47");
+}
+
+#[test]
+fn backups_by_schedule_are_made_by_the_node_that_follows_and_hold_what_the_leader_sold() {
+    let backups = tempfile::tempdir().expect("scratch");
+    let directory = backups.path().to_str().expect("a path");
+    let settings = [
+        ("FIRSTCOME__BACKUP__DIRECTORY", directory),
+        ("FIRSTCOME__BACKUP__EVERY_SECONDS", "1"),
+        ("FIRSTCOME__BACKUP__KEEP", "3"),
+        ("FIRSTCOME__BACKUP__COMPRESSION", "none"),
+    ];
+    let mut nodes = Nodes::start_prepared(2, SLOTS, &settings, |_, _| {});
+    let (leader, follower) = (nodes.leader(), nodes.follower());
+    nodes.node(leader).create_drop(100);
+    for number in 0..20 {
+        place(nodes.node(leader).public, &format!("b{number}"));
+    }
+    let made = |node: usize| {
+        let metrics = http::call(nodes.node(node).admin, "GET", "/metrics", "", "").text;
+        let line = metrics.lines().find(|line| line.starts_with("firstcome_backups_total{result=\"made\"}"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0u64)
+    };
+    // Both nodes followed at first.
+    let before = [leader, follower].map(made);
+    wait_until("the follower makes backups", || made(follower) >= before[1] + 3);
+    assert_eq!(made(leader), before[0], "the disk of the leader has enough to do");
+    nodes.stop_all(leader);
+    let is_backup = |path: &std::path::PathBuf| path.extension().is_some_and(|end| end == "db");
+    let entries = std::fs::read_dir(directory).expect("a list").map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<_> = entries.filter(is_backup).collect();
+    files.sort();
+    assert!((2..=3).contains(&files.len()), "{files:?}");
+    let newest = files.pop().expect("a backup");
+    let verified =
+        std::process::Command::new(env!("CARGO_BIN_EXE_firstcome")).arg("verify").arg(&newest).output().expect("run");
+    let words = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success() && words.contains("20 orders"), "{words}{verified:?}");
 }

@@ -214,6 +214,14 @@ fn each_reason_of_a_refused_order_is_decided_again_on_the_state_it_saw() {
     let (code, line) =
         refused(&explain(&server, &["--refusal", &limit, "--drop", "1", "--buyer", "bob", "--quantity", "2"]));
     assert!(code == Some(1) && line.contains("is not what the audit gives"), "the units of another buyer: {line}");
+    let text = std::fs::read_to_string(&sold_out).expect("read");
+    let mut later: Value = serde_json::from_str(&text).expect("JSON");
+    later["as_of_seq"] = 99_999.into();
+    let path = scratch.path().join("later.json");
+    std::fs::write(&path, later.to_string()).expect("written");
+    let later = ["--refusal", path.to_str().expect("a path"), "--drop", "1", "--quantity", "2"];
+    let (code, line) = refused(&explain(&server, &later));
+    assert!(code == Some(1) && line.contains("audit ends before it"), "{line}");
     let mut document = vec!["--refusal", &sold_out, "--drop", "1", "--quantity", "2", "--json"];
     let json: Value = serde_json::from_str(&told(&server, &document)).expect("JSON");
     assert_eq!((&json["same"], &json["state"]["held"]), (&json!(true), &json!(1)), "{json}");

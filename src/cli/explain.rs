@@ -94,6 +94,9 @@ pub fn run(args: &ExplainArgs) -> Result<(), Exit> {
     };
     block_on(async {
         let session = OperatorSession::new(&args.admin, None)?;
+        if let Some(refused) = &refused {
+            refused.require_reach(&session).await?;
+        }
         match (&refused, &args.order, drop, &args.buyer) {
             (Some(refused), Some(order), _, _) => {
                 let order = order::find(&session, order).await?;

@@ -106,7 +106,7 @@ fn foot(report: &DropReport) -> Markup {
     html! {
         footer {
             p {
-                "Times are in UTC. Orders and units are counted from the audit up to event " (count(report.as_of_seq)) ". Requests are those that the server decided for this drop; reads of pages are not among them."
+                "Times are in UTC. Orders and units are counted from the audit up to event " (count(report.as_of_seq)) ". Requests are those for orders that the server decided, and operators' commands on the drop; checkouts, cancellations and reads are not among them."
                 @if report.rejections.is_none() { " Requests that were rejected before a decision are in no file, so they are not in this report." }
             }
             p { "Made by firstcome. The page has no buyers, order ids and contacts." }

@@ -133,7 +133,8 @@ pub struct Durations {
     pub max_ms: u64,
 }
 
-/// Requests that were decided, by outcome. A count that is left out is 0.
+/// Requests for orders and operators' commands on the drop that were decided, by outcome; checkouts and cancellations are not
+/// among them. A count that is left out is 0.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, Debug)]
 #[serde(default)]
 pub struct Outcomes {

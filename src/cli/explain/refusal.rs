@@ -62,6 +62,25 @@ impl RefusedRequest {
         Ok(RefusedRequest { problem, code, seen: seq.zip(at) })
     }
 
+    /// Requires that the server's audit reaches the state that the refusal saw.
+    pub(super) async fn require_reach(&self, session: &OperatorSession<'_>) -> Result<(), Exit> {
+        let Some((seq, before)) = self.seen.and_then(|(seq, _)| Some((seq, seq.get().checked_sub(1)?))) else {
+            return Ok(());
+        };
+        let path = format!("/v1/audit?since_seq={before}");
+        let mut response =
+            session.admin().open(&path, PIECE_WAIT).await.map_err(|error| session.admin().exit(&path, &error))?;
+        let piece = response.piece(PIECE_WAIT).await;
+        let piece = piece.map_err(|error| Exit::unavailable(format!("GET {path}: the audit was not read: {error}")))?;
+        if piece.is_some_and(|piece| !piece.is_empty()) {
+            return Ok(());
+        }
+        Err(Exit::failed(format!(
+            "the refusal saw event {seq}, and the server's audit ends before it: the refusal is of another server, or of a time \
+             before a backup was put back"
+        )))
+    }
+
     /// Decides a refused order again, on the drop as it was. `orders` are those of the buyer.
     pub(super) async fn explain_drop(
         &self,

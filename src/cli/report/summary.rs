@@ -46,7 +46,7 @@ fn lines(report: &DropReport) -> Vec<(&'static str, String)> {
     lines.push((
         "requests",
         format!(
-            "{} decided, at most {} in one second; mean wait {:.2} ms, mean commit {:.2} ms",
+            "{} for orders decided, at most {} in one second; mean wait {:.2} ms, mean commit {:.2} ms",
             commands.decided, commands.peak_per_second, commands.queue_wait_ms_mean, commands.commit_ms_mean
         ),
     ));

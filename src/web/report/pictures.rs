@@ -12,9 +12,7 @@ type OutcomeKind = (&'static str, &'static str, fn(&Outcomes) -> u64);
 /// Outcomes in the order in which they stand on each other.
 const OUTCOMES: [OutcomeKind; 6] = [
     ("reserved", "sold", |outcomes| outcomes.reserved),
-    ("other accepted commands and repeats", "pale", |outcomes| {
-        outcomes.other_accepted.saturating_add(outcomes.repeated)
-    }),
+    ("repeats and operators' commands", "pale", |outcomes| outcomes.other_accepted.saturating_add(outcomes.repeated)),
     ("sold out", "red", |outcomes| outcomes.sold_out),
     ("over the limit", "held", |outcomes| outcomes.limit_reached),
     ("not on sale", "grey", not_open),
@@ -172,7 +170,7 @@ fn outcomes(report: &DropReport, whole: &ReportTimeline) -> Markup {
         section {
             h2 { "Requests by outcome" }
             p {
-                "Requests per second that the server decided for this drop, by outcome. "
+                "Requests for orders of this drop per second, and operators' commands on it, by outcome. "
                 (count(commands.decided)) " in all, at most " (count(commands.peak_per_second)) " in one second. "
                 "Each colour is an outcome; the height is the mean over a point."
             }

@@ -110,7 +110,7 @@ fn outcomes(report: &DropReport) -> Markup {
         &[
             ("Decided", count(commands.decided)),
             ("Orders reserved", count(outcomes.reserved)),
-            ("Other commands accepted", count(outcomes.other_accepted)),
+            ("Operators' commands accepted", count(outcomes.other_accepted)),
             ("Repeats of earlier requests", count(outcomes.repeated)),
             ("Refused: sold out", count(outcomes.sold_out)),
             ("Refused: limit of the buyer", count(outcomes.limit_reached)),
