@@ -356,6 +356,18 @@ fn the_connection_is_encrypted_before_the_password_is_said_and_only_to_the_serve
     let mail = &sink.received()[0];
     assert!(mail.encrypted && mail.user.as_deref() == Some("shop"), "{mail:?}");
     server.stop();
+    // A server that speaks TLS from the begin of the connection, as on port 465.
+    let implicit = MailSink::implicit(&certificate, &key);
+    let server = serve_with(&directory("implicit"), |config| {
+        trusted(config);
+        config.mail.port = implicit.port;
+        config.mail.tls = MailTls::Implicit;
+    });
+    server.create(10);
+    buy(&server, "ann");
+    until("it is sent", || implicit.received().len() == 1);
+    assert_eq!(implicit.received()[0].user.as_deref(), Some("shop"));
+    server.stop();
 }
 
 #[test]

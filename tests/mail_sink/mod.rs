@@ -81,6 +81,11 @@ impl MailSink {
         MailSink::with(&[certificate.to_str().expect("a path"), key.to_str().expect("a path")])
     }
 
+    /// The same, encrypted from the begin of each connection, as on port 465.
+    pub fn implicit(certificate: &Path, key: &Path) -> MailSink {
+        MailSink::with(&[certificate.to_str().expect("a path"), key.to_str().expect("a path"), "--implicit"])
+    }
+
     pub fn with(arguments: &[&str]) -> MailSink {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mail_sink/sink.py");
         let mut process = Command::new(python())

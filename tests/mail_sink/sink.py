@@ -104,16 +104,20 @@ def read_modes():
 
 
 async def main():
-    options = {}
+    options, listener = {}, {}
     if len(sys.argv) > 2:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(sys.argv[1], sys.argv[2])
-        options = {
-            "tls_context": context, "require_starttls": True, "auth_required": True, "authenticator": authenticate,
-        }
+        options = {"auth_required": True, "authenticator": authenticate}
+        if "--implicit" in sys.argv:
+            # Encrypted from the connection's begin, which the protocol's object does not know.
+            listener, options["auth_require_tls"] = {"ssl": context}, False
+        else:
+            options |= {"tls_context": context, "require_starttls": True}
     utf8 = "--no-utf8" not in sys.argv
     server = await asyncio.get_running_loop().create_server(
-        lambda: Server(Handler(), enable_SMTPUTF8=utf8, hostname="sink.example", **options), "127.0.0.1", 0)
+        lambda: Server(Handler(), enable_SMTPUTF8=utf8, hostname="sink.example", **options), "127.0.0.1", 0,
+        **listener)
     tell(what="listening", port=server.sockets[0].getsockname()[1])
     threading.Thread(target=read_modes, daemon=True).start()
     await server.serve_forever()
