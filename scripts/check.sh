@@ -65,7 +65,7 @@ cluster_drill() {
 
 # Randomised tests in release code.
 release_tests=()
-for name in engine_model store_model log_entries log_simulated log_shards_simulated payment_shuffles faults damage power witness; do release_tests+=(--test "$name"); done
+for name in engine_model store_model log_entries log_simulated log_shards_simulated payment_shuffles faults damage power witness draw; do release_tests+=(--test "$name"); done
 
 stage format cargo fmt --all --check
 stage lints cargo clippy --locked "${features[@]}" --all-targets -- -D warnings

@@ -36,6 +36,7 @@ SwapsStaleRebuilt      rebuild_kill a_rebuilt_file_never_takes_the_place_of_file
 AlteredBody            hostile      pipelined::two_valid_requests_get_the_same_answers_wherever_their_bytes_are_cut
 ClockByLastEvent       clocks       a_right_clock_starts_after_any_stop_and_a_wrong_one_never_ends_anything
 EarlyRefundForgotten   payment_orders every_order_of_a_payments_events_has_the_same_end
+DrawByArrival          draw arrival_and_position_are_uncorrelated_and_positions_are_uniform
 UnitsCountedTwice      store_model  what_is_loaded_from_the_file_is_what_the_engine_has_in_memory
 UnitsLeaveTotal        store_model  what_is_loaded_from_the_file_is_what_the_engine_has_in_memory
 UnknownIsNotApplied    log_simulated whatever_happens_to_nodes_and_network_there_is_one_history_and_every_answer_is_true

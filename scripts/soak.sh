@@ -9,7 +9,7 @@ export FIRSTCOME_TEST_SCALE=${1:-10}
 # With the features of a package, as in scripts/check.sh.
 cargo build --locked --release --features otlp,cluster
 cargo test --locked --release --features otlp,cluster --test engine_model --test store_model --test log_entries --test log_simulated --test log_shards_simulated --test payment_shuffles --test faults --test damage --test power \
-    --test witness -- --nocapture
+    --test witness --test draw -- --nocapture
 # 200 kills, at least a fifth of them between BEGIN and the replies, and 400 between the steps of a payment and its webhook.
 cargo test --locked --release --features failpoints --test kill --test outbox_kill -- --nocapture
 # From kill -9 to the first answered order, with 100,000 and with 1,000,000 orders in the file.

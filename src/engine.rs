@@ -11,6 +11,7 @@ mod admitted;
 pub mod auctions;
 mod bidding;
 pub mod command;
+pub mod draw;
 pub mod drops;
 pub mod endpoints;
 pub mod event;

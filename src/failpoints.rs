@@ -112,6 +112,8 @@ pub enum Bug {
     ReturnsNotCounted,
     /// Each attempt of a refund has an idempotency key of its own.
     RefundKeyPerAttempt,
+    /// The first half of the tickets is drawn before the second.
+    DrawByArrival,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.

@@ -8,6 +8,7 @@ pub mod challenge;
 pub mod challenge_demand;
 pub mod contact;
 pub mod digest_key;
+pub mod draw;
 pub mod hex;
 pub mod identity;
 pub mod instant;
@@ -37,6 +38,9 @@ pub use challenge::{ChallengeKind, ChallengeRule};
 pub use challenge_demand::{ChallengeDemand, ChallengeReason, IssuedChallenge};
 pub use contact::Contact;
 pub use digest_key::DigestKey;
+pub use draw::{
+    Beacon, Commitment, DrawResult, MerkleRoot, Seed, TicketDigest, TicketNumber, TicketPosition, TreeNode,
+};
 pub use identity::{IdentityDigests, IdentityKind, IdentityLimits};
 pub use normal_form::PhoneRegion;
 pub use operator_tiers::{OperatorTier, OperatorTiers};
