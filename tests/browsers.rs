@@ -39,6 +39,7 @@ fn pages_may_send_the_headers_of_tracing_and_read_those_of_limits() {
         });
         let answer = call(server.0.server.public_address, "OPTIONS", "/v1/drops/1/orders", PREFLIGHT, "");
         assert_eq!(answer.status, 204);
+        assert_eq!(answer.headers["access-control-max-age"], "7200", "a purchase costs one request");
         let names = |name: &str| answer.headers[name].to_lowercase().split(", ").map(String::from).collect::<Vec<_>>();
         let names = (names("access-control-allow-headers"), names("access-control-expose-headers"));
         server.stop();

@@ -89,7 +89,10 @@ fn read(sink: &MailSink, buyer: &str) -> Vec<&'static str> {
 fn bidders_read_that_they_were_outbid_and_lost_and_a_winner_without_an_address_reads_at_the_checkout() {
     let scratch = tempfile::tempdir().expect("scratch");
     let sink = MailSink::new();
-    let server = serve_with(scratch.path(), mails_to(sink.port));
+    let server = serve_with(scratch.path(), |config| {
+        mails_to(sink.port)(config);
+        config.storefront.enabled = true;
+    });
     let id = made(&auction(&server, "one", &json!({ "ends_at": ends_in(6)["ends_at"], "soft_close_seconds": 2 })));
     bids(&server, &id, "ann", (100, 300));
     assert_eq!(bids(&server, &id, "bob", (150, 150))["leading"], false, "the answer says so, and no mail does");
@@ -98,6 +101,8 @@ fn bidders_read_that_they_were_outbid_and_lost_and_a_winner_without_an_address_r
     let (_, text) = sink.to(&address("ann"))[0].words();
     assert!(text.contains("now 3.20 EUR") && text.contains("at least 3.30 EUR"), "{text}");
     assert!(text.contains("Hello Name of ann"), "{text}");
+    let page = format!("http://{}/auctions/{id}", server.0.server.public_address);
+    assert!(text.contains(&format!("Bid again: {page}\n")), "{text}");
     bids(&server, &id, "bob", (330, 400));
     bids(&server, &id, "cyd", (410, 600));
     until("bob is told", || read(&sink, "bob") == ["outbid"]);
@@ -147,6 +152,9 @@ fn the_winner_is_told_at_the_award_with_the_link_and_the_next_bidder_when_the_un
     let id = made(&auction(&server, "one", &ends_in(3)));
     bids(&server, &id, "bob", (100, 300));
     bids(&server, &id, "ann", (310, 500));
+    until("the other is told", || read(&sink, "bob").first() == Some(&"outbid"));
+    let (_, text) = sink.to(&address("bob"))[0].words();
+    assert!(!text.contains("/auctions/") && !text.contains("Bid again"), "there is no storefront: {text}");
     until("the winner is told", || read(&sink, "ann").first() == Some(&"won"));
     let order = server.public("GET", &format!("/v1/auctions/{id}/order?buyer=ann")).body;
     let order = order["id"].as_str().expect("an id").to_owned();

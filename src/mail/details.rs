@@ -47,6 +47,8 @@ pub struct AuctionDetails {
     pub minimum: (Amount, Currency),
     pub ends_at: UnixMillis,
     pub state: AuctionState,
+    /// The page of the auction, on a server with a storefront.
+    pub url: Option<String>,
 }
 
 impl AuctionDetails {
@@ -76,7 +78,8 @@ pub fn example_details(kind: MailKind) -> MailDetails {
             | MailKind::Refunded => AuctionState::Ended(AuctionEnding::Sold),
         };
         let (price, minimum) = (euro(258_000), euro(268_000));
-        MailSubject::Auction(AuctionDetails { price, minimum, ends_at: at(1_795_252_500_000), state })
+        let url = Some("https://shop.example/auctions/42".into());
+        MailSubject::Auction(AuctionDetails { price, minimum, ends_at: at(1_795_252_500_000), state, url })
     } else {
         MailSubject::Order(OrderDetails {
             code: "FC-7ZU".into(),
@@ -110,6 +113,7 @@ pub(super) fn examples(kind: MailKind) -> Vec<MailDetails> {
         }
         MailSubject::Auction(auction) => {
             let states = [AuctionState::Ended(AuctionEnding::ReserveNotMet), AuctionState::Cancelled];
+            auction.url = None;
             let auction = auction.clone();
             let ended = states.map(|state| MailDetails {
                 about: MailSubject::Auction(AuctionDetails { state, ..auction.clone() }),

@@ -31,6 +31,8 @@ pub struct Mailer {
     pub in_flight_max: usize,
     /// An event that is older gets no mail.
     pub age_max: Duration,
+    /// True if auctions have a page to which mails may lead.
+    pub has_shop: bool,
 }
 
 impl Mailer {
@@ -86,6 +88,7 @@ impl Mailer {
             per_second: mail.per_second,
             in_flight_max: mail.in_flight_max,
             age_max: mail.age_max,
+            has_shop: config.storefront.enabled,
         }))
     }
 

@@ -169,6 +169,7 @@ impl Templates {
                 ("minimum", money(auction.minimum).into()),
                 ("ends", instant(auction.ends_at).into()),
                 ("ending", auction.ending().into()),
+                ("auction_url", auction.url.as_deref().unwrap_or_default().into()),
             ]),
         }
         Value::from(values)

@@ -81,7 +81,26 @@ mod tests {
         let console = bytes(&["console.js", "console.css"]);
         assert!(console <= 120_000, "console: {console} bytes");
         let component = bytes(&["firstcome-drop.js"]);
-        assert!(component <= 12_000, "component: {component} bytes");
+        assert!(component <= 16_000, "component: {component} bytes");
+    }
+
+    #[test]
+    fn scripts_write_amounts_with_the_digits_of_the_server() {
+        let script = include_str!("app/shared/words.ts");
+        let (_, table) = script.split_once("const DIGITS").expect("the table");
+        let mut listed = BTreeMap::new();
+        for row in table.lines().skip(1).map_while(|line| line.trim().strip_prefix('[')) {
+            let (digits, codes) = row.split_once(", \"").expect("a row");
+            let codes = codes.trim_end_matches("\"],").split(' ');
+            listed.extend(codes.map(|code| (code.to_string(), digits.parse().expect("digits"))));
+        }
+        assert!(listed.len() > 20, "{listed:?}");
+        let letters = || (b'A'..=b'Z').map(char::from);
+        for code in letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| format!("{a}{b}{c}")))) {
+            let Some(currency) = crate::types::Currency::new(&code) else { continue };
+            let digits = crate::types::money::digits_of(currency);
+            assert_eq!(listed.get(&code).copied().unwrap_or(2), digits, "{code}");
+        }
     }
 
     fn texts(json: &str) -> BTreeMap<String, String> {

@@ -34,7 +34,7 @@ pub(super) enum PreparedMail {
 /// The sources of a mail.
 pub(super) struct MailSource<'a> {
     pub(super) mailer: &'a Mailer,
-    /// The first part of a payment's link.
+    /// The first part of links.
     pub(super) public_url: &'a str,
     pub(super) reader: &'a Reader,
     pub(super) file_id: &'a [u8; 16],
@@ -142,11 +142,13 @@ fn to_bidder(
     bidder: &ReachableBidder,
 ) -> PreparedMail {
     let money = |price: UnitPrice| (price.times(Quantity::ONE), auction.currency);
+    let url = source.mailer.has_shop.then(|| format!("{}/auctions/{}", source.public_url, event.auction));
     let about = MailSubject::Auction(AuctionDetails {
         price: money(auction.current.unwrap_or(auction.start_price)),
         minimum: money(auction.minimum_next()),
         ends_at: auction.ends_at,
         state: auction.state,
+        url,
     });
     let details = MailDetails {
         kind,

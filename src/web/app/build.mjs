@@ -28,6 +28,24 @@ const ENTRIES = [
 
 const MEDIA = { ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml" };
 
+// The texts of the component: those that its own sources name, of every language, in its one file.
+const COMPONENT_TEXTS =
+  /^((state|clock|time|try|lost|component)\.|problem\.(?!bid-too-low)|drop\.(each|left|held|sold|limit|quantity|fewer|more|reserve_total|reserving|promise|not_yet|paused|paused_text|ended|ended_text|sold_out_\w+|try|next_return|came_back|have_order|open_order|offline)\b|order\.(number|item|amount|left|reserved|awaiting|paid|paid_text|expired|expired_text|cancelled|cancelled_by_shop|cancelled_text|refund_due|refund_due_text|refunded_title|refunded_text|proceed|give_back|sending|email|phone|address)$)/;
+const componentTexts = {
+  name: "component-texts",
+  setup(build) {
+    build.onResolve({ filter: /^component-texts$/ }, ({ path }) => ({ path, namespace: "texts" }));
+    build.onLoad({ filter: /.*/, namespace: "texts" }, async () => {
+      const all = {};
+      for (const language of languages) {
+        const texts = Object.entries(JSON.parse(await readFile(join(here, `texts/${language}.json`), "utf8")));
+        all[language] = Object.fromEntries(texts.filter(([key]) => COMPONENT_TEXTS.test(key)));
+      }
+      return { contents: JSON.stringify(all), loader: "json" };
+    });
+  },
+};
+
 async function compile(source, define) {
   if (extname(source) === ".svg") return readFile(join(here, source));
   const { outputFiles } = await build({
@@ -40,6 +58,7 @@ async function compile(source, define) {
     target: ["es2022"],
     charset: "utf8",
     legalComments: "none",
+    plugins: [componentTexts],
     define,
     logLevel: "warning",
   });
@@ -64,9 +83,9 @@ async function add(entry, bytes) {
   assets.push({ entry, file, media: MEDIA[extname(entry)] });
 }
 
+const languages = (await readdir(join(here, "texts"))).filter((file) => file.endsWith(".json")).map((file) => basename(file, ".json")).sort();
 await rm(dist, { recursive: true, force: true });
 await mkdir(dist, { recursive: true });
-const languages = (await readdir(join(here, "texts"))).filter((file) => file.endsWith(".json")).map((file) => basename(file, ".json")).sort();
 for (const language of languages) {
   const texts = JSON.parse(await readFile(join(here, `texts/${language}.json`), "utf8"));
   await add(`texts-${language}.js`, new TextEncoder().encode(`globalThis.firstcomeTexts=${JSON.stringify(texts)};\n`));

@@ -1,82 +1,71 @@
-// <firstcome-drop drop-id="7" api="https://drops.shop.example">: a drop in a page of the shop's own. It shows price, stock and
-// countdown as the storefront does, and leads to the storefront's page of the drop to buy, which needs no token of this page.
-// The server's `public.cors_origins` must have the origin of the page.
+// <firstcome-drop drop-id="7" api="https://drops.shop.example">: a drop on a page of the shop's own, where it is bought in place
+// (src/web/README.md, On a shop's own page). The server's `public.cors_origins` must have the origin of the page.
 
-import { serverNow } from "../shared/api";
-import { duration, minorDigits, money } from "../shared/words";
-import { follow } from "../storefront/live";
-import english from "../texts/en.json";
-import vietnamese from "../texts/vi.json";
+import texts from "component-texts";
+import { styleSheet } from "./style";
+import { Sale } from "./sale";
 
-interface Drop {
-  name: string;
-  currency: string;
-  unit_price: number;
-  state: "scheduled" | "live" | "paused" | "sold_out" | "ended";
-  available: number;
-  total: number;
-  starts_at: string;
-  ends_at?: string;
+const ATTRIBUTES = ["drop-id", "api", "lang", "token", "buyer"] as const;
+const OWN_SERVER = new URL(import.meta.url).origin;
+
+/** Returns the language of an element: its own, or that of what it stands in. */
+function languageOf(element: Element): string {
+  const told = element.closest("[lang]")?.getAttribute("lang") ?? "";
+  const primary = told.split("-")[0]?.toLowerCase() ?? "";
+  if (!(primary in texts)) return "en";
+  return told;
 }
 
-const STYLE = `
-:host { display: grid; gap: 12px; font: inherit; color: inherit; max-width: 420px; }
-.row { display: flex; justify-content: space-between; gap: 12px; flex-wrap: wrap; font-variant-numeric: tabular-nums; }
-.bar { height: 8px; border-radius: 8px; background: color-mix(in srgb, currentColor 15%, transparent); overflow: hidden; }
-.bar span { display: block; height: 100%; background: var(--firstcome-accent, #1f5eff); transform-origin: 0 0; }
-a { display: block; padding: 16px 24px; border-radius: 12px; background: var(--firstcome-accent, #1f5eff); color: var(--firstcome-accent-ink, #fff); font-weight: 600; text-align: center; text-decoration: none; }
-a[aria-disabled] { background: color-mix(in srgb, currentColor 15%, transparent); color: inherit; }
-`;
-
-type Texts = Record<string, string>;
-const TEXTS: Record<string, Texts> = { en: english, vi: vietnamese };
-
 class FirstcomeDrop extends HTMLElement {
+  static readonly observedAttributes = ATTRIBUTES;
+  // An open root: the shop's tests, tools for accessibility and password managers may look into it. A closed one would keep
+  // nothing from the page, whose scripts hold the token anyway.
+  readonly #shadow = this.attachShadow({ mode: "open" });
+  #token: string | null = null;
+  #sale: Sale | undefined;
+
+  /** The buyer's token, where the server asks for one. It is not written into the document. */
+  get token(): string | null {
+    return this.#token;
+  }
+  set token(token: string | null) {
+    this.#token = token || null;
+    this.#sale?.signedIn();
+  }
+
   connectedCallback(): void {
-    const shadow = this.shadowRoot ?? this.attachShadow({ mode: "open" });
-    const sheet = new CSSStyleSheet();
-    sheet.replaceSync(STYLE);
-    shadow.adoptedStyleSheets = [sheet];
-    const id = this.getAttribute("drop-id") ?? "";
-    const api = (this.getAttribute("api") ?? new URL(import.meta.url).origin).replace(/\/$/, "");
-    const language = (this.closest("[lang]")?.getAttribute("lang") ?? "en").split("-")[0] ?? "en";
-    const texts: Texts = TEXTS[language] ?? english;
-    const part = <K extends keyof HTMLElementTagNameMap>(tag: K, ...children: (Node | string)[]) => {
-      const element = document.createElement(tag);
-      element.append(...children);
-      return element;
-    };
-    const [price, stock, state, clock, fill] = [part("b"), part("span"), part("span"), part("span"), part("span")];
-    const link = part("a", texts["drop.reserve"] ?? "");
-    const [first, bar, second] = [part("div", price, state), part("div", fill), part("div", stock, clock)];
-    [first.className, bar.className, second.className] = ["row", "bar", "row"];
-    bar.setAttribute("aria-hidden", "true");
-    second.setAttribute("aria-live", "off");
-    shadow.replaceChildren(first, bar, second, link);
-    let now: Drop | undefined;
-    const draw = () => {
-      if (!now) return;
-      price.textContent = money(now.unit_price, now.currency, minorDigits(now.currency));
-      state.textContent = texts[`state.${now.state}`] ?? now.state;
-      stock.textContent = `${now.available} ${texts["drop.left"]}`;
-      fill.style.transform = `scaleX(${now.total > 0 ? now.available / now.total : 0})`;
-      const at = now.state === "scheduled" ? now.starts_at : now.state === "ended" ? undefined : now.ends_at;
-      const label = texts[now.state === "scheduled" ? "clock.starts" : "clock.ends"];
-      clock.textContent = at ? `${label} ${duration(Date.parse(at) - serverNow())}` : "";
-      if (now.state === "live" || now.state === "sold_out") {
-        link.href = `${api}/drops/${encodeURIComponent(id)}?lang=${language}`;
-        link.removeAttribute("aria-disabled");
-      } else {
-        link.removeAttribute("href");
-        link.setAttribute("aria-disabled", "true");
-      }
-    };
-    follow<Drop>(`${api}/v1/drops/${encodeURIComponent(id)}`, (drop) => {
-      now = drop;
-      draw();
-    }, () => undefined);
-    setInterval(draw, 1_000);
+    this.#shadow.adoptedStyleSheets = [styleSheet()];
+    // A property that was set before the element was defined hides the accessor.
+    if (Object.hasOwn(this, "token")) {
+      const early = this.token;
+      delete (this as { token?: unknown }).token;
+      this.token = early;
+    }
+    this.#begin();
+  }
+
+  disconnectedCallback(): void {
+    this.#sale?.end();
+    this.#sale = undefined;
+  }
+
+  attributeChangedCallback(name: (typeof ATTRIBUTES)[number], before: string | null, value: string | null): void {
+    if (before === value) return;
+    if (name === "token") this.token = value;
+    else if (this.#sale) this.#begin();
+  }
+
+  #begin(): void {
+    this.#sale?.end();
+    const language = languageOf(this);
+    this.#sale = new Sale(this, this.#shadow, {
+      id: this.getAttribute("drop-id") ?? "",
+      api: this.getAttribute("api") ?? OWN_SERVER,
+      language,
+      texts: texts[language.split("-")[0]?.toLowerCase() ?? ""] ?? texts["en"] ?? {},
+      buyer: this.getAttribute("buyer"),
+    });
   }
 }
 
-customElements.define("firstcome-drop", FirstcomeDrop);
+if (!customElements.get("firstcome-drop")) customElements.define("firstcome-drop", FirstcomeDrop);

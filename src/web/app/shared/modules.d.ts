@@ -10,3 +10,9 @@ declare module "@alpinejs/csp" {
 
 /** Paths of other entries, put in by build.mjs. */
 declare const ASSET_SOLVER_JS: string;
+
+/** The component's texts by language, put in by build.mjs. */
+declare module "component-texts" {
+  const texts: Record<string, Record<string, string>>;
+  export default texts;
+}

@@ -1,50 +1,88 @@
-// Texts of the page's language, numbers, money and times. The texts are those that the server renders with (../texts).
+// Texts of a language, numbers, money and times. The texts are those that the server renders with (../texts).
 
 declare global {
   var firstcomeTexts: Record<string, string> | undefined;
 }
 
-const language = document.documentElement.lang || "en";
-const plural = new Intl.PluralRules(language);
-const whole = new Intl.NumberFormat(language);
-
-/** Returns a text with its placeholders filled. With a number `n`, its form for that number if there is one. */
-export function t(key: string, values: Record<string, string | number> = {}): string {
-  const texts = globalThis.firstcomeTexts ?? {};
-  const n = values["n"];
-  const counted = typeof n === "number" ? texts[`${key}.${plural.select(n)}`] : undefined;
-  const text = counted ?? texts[key] ?? key;
-  return text.replace(/\{(\w+)\}/g, (all, name: string) => {
-    const value = values[name];
-    return typeof value === "number" ? whole.format(value) : (value ?? all);
-  });
+/** Returns a language's tag if it is one that the browser takes; a page of a shop may have another word there. */
+function usable(tag: string): string {
+  try {
+    return Intl.getCanonicalLocales(tag)[0] ?? "en";
+  } catch {
+    return "en";
+  }
 }
 
-export function hasText(key: string): boolean {
-  return globalThis.firstcomeTexts?.[key] !== undefined;
+/** Returns the functions that write for a reader of a language. */
+export function wordsOf(tag: string, texts: () => Readonly<Record<string, string>>) {
+  const language = usable(tag);
+  const plural = new Intl.PluralRules(language);
+  const whole = new Intl.NumberFormat(language);
+
+  /** Returns a text with its placeholders filled. With a number `n`, its form for that number if there is one. */
+  function t(key: string, values: Record<string, string | number> = {}): string {
+    const n = values["n"];
+    const counted = typeof n === "number" ? texts()[`${key}.${plural.select(n)}`] : undefined;
+    const text = counted ?? texts()[key] ?? key;
+    return text.replace(/\{(\w+)\}/g, (all, name: string) => {
+      const value = values[name];
+      return typeof value === "number" ? whole.format(value) : (value ?? all);
+    });
+  }
+
+  function hasText(key: string): boolean {
+    return texts()[key] !== undefined;
+  }
+
+  function count(n: number): string {
+    return whole.format(n);
+  }
+
+  /** Returns an amount of minor units, such as `149,00 €`. The text is exact: no amount becomes a binary fraction. `digits` are
+   *  those of ISO 4217, as the server knows them: a browser's own differ for some currencies. */
+  function money(amount: number, currency: string, digits: number): string {
+    const text = String(Math.abs(amount)).padStart(digits + 1, "0");
+    const major = text.slice(0, text.length - digits);
+    const exact = (amount < 0 ? "-" : "") + (digits > 0 ? `${major}.${text.slice(-digits)}` : major);
+    const format = new Intl.NumberFormat(language, {
+      style: "currency", currency, minimumFractionDigits: digits, maximumFractionDigits: digits,
+    });
+    return (format.format as (value: string) => string)(exact);
+  }
+
+  /** Returns an amount as a person types it: without the currency and groups. */
+  function plainMoney(amount: number, digits: number): string {
+    const format = new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: false });
+    return format.format(amount / 10 ** digits);
+  }
+
+  /** Returns minutes and seconds such as `1:25`, with hours and days where there are some. */
+  function duration(ms: number): string {
+    const seconds = Math.max(0, Math.ceil(ms / 1000));
+    const [days, hours, minutes] = [Math.floor(seconds / 86_400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
+    const two = (n: number) => String(n).padStart(2, "0");
+    const clock = days + hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
+    return days > 0 ? t("time.days", { n: days, clock }) : clock;
+  }
+
+  /** Returns an instant on this machine's wall, with the zone. */
+  function instant(text: string | number, options: Intl.DateTimeFormatOptions = {}): string {
+    const format = new Intl.DateTimeFormat(language, {
+      year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit", timeZoneName: "short", ...options,
+    });
+    return format.format(new Date(text));
+  }
+
+  return { t, hasText, count, money, plainMoney, duration, instant };
 }
 
-export function count(n: number): string {
-  return whole.format(n);
-}
+export type Words = ReturnType<typeof wordsOf>;
 
-/** Returns an amount of minor units, such as `149,00 €`. The text is exact: no amount becomes a binary fraction. `digits` are
- *  those of ISO 4217, as the server knows them: a browser's own differ for some currencies. */
-export function money(amount: number, currency: string, digits: number): string {
-  const text = String(Math.abs(amount)).padStart(digits + 1, "0");
-  const whole = text.slice(0, text.length - digits);
-  const exact = (amount < 0 ? "-" : "") + (digits > 0 ? `${whole}.${text.slice(-digits)}` : whole);
-  const format = new Intl.NumberFormat(language, {
-    style: "currency", currency, minimumFractionDigits: digits, maximumFractionDigits: digits,
-  });
-  return (format.format as (value: string) => string)(exact);
-}
-
-/** Returns an amount as a person types it: without the currency and groups. */
-export function plainMoney(amount: number, digits: number): string {
-  const format = new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: false });
-  return format.format(amount / 10 ** digits);
-}
+/** The words of the page's language. */
+export const { t, hasText, count, money, plainMoney, duration, instant } = wordsOf(
+  document.documentElement.lang || "en",
+  () => globalThis.firstcomeTexts ?? {},
+);
 
 /** Returns the minor units of an amount that a person typed, or nothing for what is no amount of this currency. The last point
  *  or comma is that of the fraction if no more digits follow than the currency has; any other one separates groups. */
@@ -59,23 +97,6 @@ export function parseMoney(typed: string, digits: number): number | undefined {
   }
   const amount = Number(whole.replace(/[.,]/g, "") + fraction.padEnd(digits, "0"));
   return Number.isSafeInteger(amount) ? amount : undefined;
-}
-
-/** Returns minutes and seconds such as `1:25`, with hours and days where there are some. */
-export function duration(ms: number): string {
-  const seconds = Math.max(0, Math.ceil(ms / 1000));
-  const [days, hours, minutes] = [Math.floor(seconds / 86_400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
-  const two = (n: number) => String(n).padStart(2, "0");
-  const clock = days + hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
-  return days > 0 ? t("time.days", { n: days, clock }) : clock;
-}
-
-/** Returns an instant on this machine's wall, with the zone. */
-export function instant(text: string | number, options: Intl.DateTimeFormatOptions = {}): string {
-  const format = new Intl.DateTimeFormat(language, {
-    year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit", timeZoneName: "short", ...options,
-  });
-  return format.format(new Date(text));
 }
 
 /** Shows every amount of a part of the page as the reader's language does. */
@@ -97,7 +118,15 @@ export function localizeTimes(root: ParentNode): void {
   }
 }
 
-/** Returns the digits behind the point of a currency's amounts as this browser knows them, where no page tells them. */
+/** Currencies whose minor unit has not two digits, by ISO 4217. The browser's own digits are those of cash: none for HUF. */
+const DIGITS: readonly [number, string][] = [
+  [0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"],
+  [3, "BHD IQD JOD KWD LYD OMR TND"],
+  [4, "CLF UYW"],
+];
+
+/** Returns the digits behind the point of a currency's amounts, where no page tells them. They are the server's
+ *  (`types::money`, a test). */
 export function minorDigits(currency: string): number {
-  return new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits ?? 2;
+  return DIGITS.find(([, currencies]) => currencies.split(" ").includes(currency))?.[0] ?? 2;
 }

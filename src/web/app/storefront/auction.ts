@@ -1,12 +1,14 @@
 // The page of an auction.
 
 import { type Answer, send, serverNow } from "../shared/api";
+import { TRIES_MAX } from "../shared/refusal";
+import { tab } from "../shared/storage";
 import { duration, instant, money, parseMoney, plainMoney, t } from "../shared/words";
 import { orderPath } from "./drop";
 import { Intent } from "./intent";
 import { follow } from "./live";
 import { isTransient, joined, notice } from "./notice";
-import { buyer, loginUrl, needsToken, signIn, tab, token } from "./session";
+import { buyer, loginUrl, needsToken, signIn, token } from "./session";
 
 interface Auction {
   state: string;
@@ -29,8 +31,6 @@ interface Magic {
   $root: HTMLElement;
 }
 type Component = ReturnType<typeof auction> & Magic;
-
-const TRIES_MAX = 30;
 
 export function auction() {
   return joined(notice(), {

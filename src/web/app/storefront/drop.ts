@@ -1,12 +1,14 @@
 // The page of a drop.
 
 import { type Answer, send, serverNow } from "../shared/api";
+import { TRIES_MAX } from "../shared/refusal";
+import { tab } from "../shared/storage";
 import { count, duration, instant, money, t } from "../shared/words";
 import { solveChallenge } from "./challenge";
 import { Intent } from "./intent";
 import { follow } from "./live";
 import { isTransient, joined, notice } from "./notice";
-import { buyer, loginUrl, needsToken, signIn, tab, token } from "./session";
+import { buyer, loginUrl, needsToken, signIn, token } from "./session";
 
 type State = "scheduled" | "live" | "paused" | "sold_out" | "ended";
 
@@ -28,8 +30,6 @@ interface Wish {
 }
 
 const TONES: Record<State, string> = { scheduled: "accent", live: "good", paused: "warn", sold_out: "bad", ended: "" };
-/** Tries of one wish in a row, after which the page waits for the buyer. */
-const TRIES_MAX = 30;
 
 /** Returns the path of an order's page, in the language of this one. */
 export function orderPath(id: string): string {
@@ -256,7 +256,7 @@ export function drop() {
           return;
         }
         this.say("", t("problem.challenge-required"), t("problem.challenge-required.text"));
-        const solved = await solveChallenge(this.id, token());
+        const solved = await solveChallenge("", this.id, token());
         this.isBusy = false;
         await this.ask(solved ?? "");
         return;

@@ -1,7 +1,7 @@
 // A buyer's wish under one idempotency key: made when the page offers it, kept in the tab until the server has answered. A
 // double click, a reload and a lost answer ask again with the same key, and the server answers as it did the first time.
 
-import { randomKey, tab } from "./session";
+import { randomKey, tab } from "../shared/storage";
 
 interface Stored {
   key: string;

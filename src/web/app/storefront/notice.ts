@@ -1,14 +1,10 @@
 // A refusal in words: what happened, its number, and one thing to do. Each page component has one.
 
 import { type Problem, serverNow } from "../shared/api";
+import { isTransient, refusalOf } from "../shared/refusal";
 import { duration, hasText, t } from "../shared/words";
 
-/** Problems after which the page tries again by itself: nothing was decided, or the same key asks for what was. */
-const TRANSIENT = new Set(["overloaded", "draining", "read-only", "outcome-unknown", "not-leader", "behind", "rate-limited", "drop-paused", "internal"]);
-
-export function isTransient(problem: Problem): boolean {
-  return TRANSIENT.has(problem.code) || problem.status >= 500;
-}
+export { isTransient };
 
 /** The part of a component that says what happened. Alpine makes it reactive. */
 export function notice() {
@@ -65,13 +61,9 @@ export function notice() {
     },
     /** Shows a problem; with a time after which the page tries again. */
     sayProblem(problem: Problem, values: Record<string, string | number> = {}): void {
-      const key = hasText(`problem.${problem.code}`) ? problem.code : "other";
-      const numbers: Record<string, string | number> = { detail: problem.detail, ...values };
-      for (const [name, value] of Object.entries(problem.members)) {
-        if (typeof value === "number" && !(name in numbers)) numbers[name] = value;
-      }
-      this.say(isTransient(problem) ? "warn" : "bad", t(`problem.${key}`), t(`problem.${key}.text`, numbers));
-      if (problem.requestId && (key === "other" || problem.status >= 500)) this.reference = t("try.reference", { id: problem.requestId });
+      const { tone, title, text, reference } = refusalOf(problem, { t, hasText }, values);
+      this.say(tone, title, text);
+      this.reference = reference;
     },
     /** Tries again at an instant of the server's clock. */
     tryAgainAfter(seconds: number): void {

@@ -1,42 +1,13 @@
 // The buyer, and the wish that was under way when the page went away.
 
+import { guest, tab } from "../shared/storage";
+
 const root = document.documentElement;
 const TOKEN = "firstcome.token";
-const GUEST = "firstcome.guest";
 
 /** Buyers have tokens on this server. */
 export const needsToken = root.dataset["needsToken"] !== undefined;
 export const loginUrl = root.dataset["login"] ?? "";
-
-/** Storage may be switched off: then what is kept is kept for this page only. */
-class Memory {
-  readonly #values = new Map<string, string>();
-  constructor(private readonly storage: () => Storage) {}
-  get(key: string): string | null {
-    try {
-      return this.storage().getItem(key);
-    } catch {
-      return this.#values.get(key) ?? null;
-    }
-  }
-  set(key: string, value: string | null): void {
-    try {
-      if (value === null) this.storage().removeItem(key);
-      else this.storage().setItem(key, value);
-    } catch {
-      if (value === null) this.#values.delete(key);
-      else this.#values.set(key, value);
-    }
-  }
-}
-
-export const tab = new Memory(() => sessionStorage);
-const browser = new Memory(() => localStorage);
-
-/** Returns a random text of 128 bits. It works on pages without TLS, too. */
-export function randomKey(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
 
 /** Takes the token out of the fragment, so that it is neither shown nor kept in the history. */
 export function takeToken(): void {
@@ -61,9 +32,7 @@ export function buyer(): string | undefined {
       return undefined;
     }
   }
-  const known = browser.get(GUEST) ?? `guest-${randomKey()}`;
-  browser.set(GUEST, known);
-  return known;
+  return guest();
 }
 
 /** Goes to the shop's sign-in, which returns here. */
