@@ -39,6 +39,8 @@ pub enum Bug {
     VerifySkipsCaps,
     /// A drop is found by its number alone, whatever shard its id names.
     ShardIgnored,
+    /// The last token of an owner can be revoked by a request.
+    LastOwnerGoes,
     /// The tiers of operators are not read at a start.
     TierForgotten,
     /// The risk score is asked before the tiers of operators.

@@ -26,6 +26,7 @@ pub mod mail;
 pub mod otlp;
 pub mod outbox;
 pub mod payments;
+pub mod preflight;
 pub mod read;
 pub mod route;
 pub mod server;

@@ -5,6 +5,7 @@
 pub mod assets;
 pub mod auction;
 pub mod console;
+pub mod docs;
 pub mod order;
 pub mod policy;
 pub mod report;

@@ -269,3 +269,175 @@ fn alerts_are_those_of_prometheus_and_without_it_those_of_the_gauges() {
     let refused = try_serve(config).err().expect("refused");
     assert!(refused.0 == 64 && refused.1.contains("console.prometheus_url"), "{refused:?}");
 }
+
+/// A server whose operators have tokens of every role.
+fn with_tokens(scratch: &Path) -> (http::Server, Vec<String>) {
+    let mut tokens = Vec::new();
+    let server = serve_with(scratch, |config| {
+        tokens = [Role::Viewer, Role::Operator, Role::Owner].map(|role| token(&config.data, role)).to_vec();
+    });
+    (server, tokens)
+}
+
+fn id_of(token: &str) -> &str {
+    token.split('_').nth(1).expect("an id")
+}
+
+#[test]
+fn an_owner_makes_a_token_once_and_revokes_all_but_the_last_owners() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (server, tokens) = with_tokens(scratch.path());
+    let admin = server.0.server.admin_address;
+    let ask = |token: &str, method: &str, path: &str, key: &str, body: &Value| {
+        let headers =
+            format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\nIdempotency-Key: {key}\r\n");
+        call(admin, method, path, &headers, &body.to_string())
+    };
+    let owner = &tokens[2];
+    let wanted = json!({ "name": "ann", "role": "owner", "expires_at": "2999-01-01T00:00:00Z" });
+    assert_eq!(ask(&tokens[1], "POST", "/v1/tokens", "a", &wanted).status, 403, "an operator makes none");
+    let made = ask(owner, "POST", "/v1/tokens", "a", &wanted);
+    assert_eq!(made.status, 201, "{}", made.text);
+    let text = made.body["token"].as_str().expect("the secret, once").to_string();
+    let again = ask(owner, "POST", "/v1/tokens", "a", &wanted);
+    assert_eq!((&again.body["id"], again.body.get("token")), (&made.body["id"], None), "a repeat: {}", again.text);
+    assert_eq!(again.headers["idempotent-replayed"], "true");
+    assert_eq!(ask(&text, "GET", "/v1/console/session", "x", &json!({})).body["name"], "ann", "it is in force at once");
+
+    let secret = text.rsplit('_').next().expect("a secret");
+    let listed = ask(owner, "GET", "/v1/tokens", "x", &json!({}));
+    assert_eq!(listed.body["data"].as_array().map(Vec::len), Some(4), "{}", listed.text);
+    assert!(!listed.text.contains(secret) && !listed.text.contains("sha256"), "{}", listed.text);
+    // It ends in 2999, so that it makes none without an end.
+    let longer = ask(&text, "POST", "/v1/tokens", "b", &json!({ "name": "bob", "role": "viewer" }));
+    assert_eq!((longer.status, &longer.body["errors"][0]["pointer"]), (400, &json!("/expires_at")));
+
+    let revoke = |by: &str, which: &str| ask(by, "DELETE", &format!("/v1/tokens/{}", id_of(which)), "x", &json!({}));
+    assert_eq!(revoke(&tokens[1], &tokens[0]).status, 403);
+    assert_eq!((revoke(&text, owner).status, revoke(&text, owner).status), (204, 204), "a repeat changes nothing");
+    assert_eq!(ask(owner, "GET", "/v1/tokens", "x", &json!({})).status, 401, "it is revoked at once");
+    let last = revoke(&text, &text);
+    assert_eq!((last.status, &last.body["code"]), (403, &json!("forbidden")), "{}", last.text);
+    assert_eq!(ask(&text, "GET", "/v1/tokens", "x", &json!({})).status, 200, "and stays in force");
+    server.stop();
+}
+
+#[test]
+fn a_request_never_makes_the_first_token_and_a_disk_that_takes_none_changes_nothing() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    let headers = "Content-Type: application/json\r\nIdempotency-Key: k\r\n";
+    let body = r#"{"name":"ann","role":"owner"}"#;
+    let first = call(server.0.server.admin_address, "POST", "/v1/tokens", headers, body);
+    assert_eq!((first.status, &first.body["code"]), (403, &json!("forbidden")), "{}", first.text);
+    assert!(first.body["detail"].as_str().is_some_and(|detail| detail.contains("firstcome token create")));
+    assert_eq!(call(server.0.server.admin_address, "GET", "/v1/tokens", "", "").body["data"], json!([]));
+    server.stop();
+
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (server, tokens) = with_tokens(scratch.path());
+    // A directory in place of the next version of the file.
+    std::fs::create_dir(scratch.path().join("data/operators.json.next")).expect("made");
+    let headers = format!("{headers}Authorization: Bearer {}\r\n", tokens[2]);
+    let unwritten = call(server.0.server.admin_address, "POST", "/v1/tokens", &headers, body);
+    assert_eq!((unwritten.status, &unwritten.body["code"]), (503, &json!("read-only")), "{}", unwritten.text);
+    let listed = call(server.0.server.admin_address, "GET", "/v1/tokens", &headers, "");
+    assert_eq!(listed.body["data"].as_array().map(Vec::len), Some(3));
+    server.stop();
+}
+
+#[test]
+fn a_server_checks_itself_before_a_sale_one_run_at_a_time() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let backups = scratch.path().join("backups");
+    std::fs::create_dir(&backups).expect("made");
+    let server = serve_with(scratch.path(), |config| {
+        config.backup.directory = Some(backups.clone());
+        config.payments.sandbox = true;
+    });
+    assert_eq!(server.create(5).status, 201);
+    let admin = server.0.server.admin_address;
+    let check = |path: &str| {
+        let answer = call(admin, "GET", path, "", "");
+        let checks = answer.body["checks"].as_array().cloned().unwrap_or_default();
+        let verdict = move |name: &str| {
+            let found = checks.iter().find(|check| check["check"] == name);
+            found.and_then(|check| check["verdict"].as_str()).map(String::from)
+        };
+        (answer, verdict)
+    };
+    let (report, verdict) = check("/v1/preflight?drop_id=1");
+    assert_eq!(report.status, 200, "{}", report.text);
+    let is = |name: &str, word: &str| assert_eq!(verdict(name).as_deref(), Some(word), "{name}: {}", report.text);
+    for name in ["server", "drop", "stock", "left over", "price", "descriptors"] {
+        is(name, "pass");
+    }
+    is("secrets", "fail");
+    is("backup", "fail");
+    is("endpoints", "warn");
+    let of =
+        |word: &str| report.body["checks"].as_array().expect("checks").iter().filter(|c| c["verdict"] == word).count();
+    assert_eq!(
+        (report.body["fail"].as_u64(), report.body["pass"].as_u64()),
+        (Some(of("fail") as u64), Some(of("pass") as u64))
+    );
+    assert!(
+        report.body["checks"]
+            .as_array()
+            .expect("checks")
+            .iter()
+            .all(|c| (c["verdict"] == "pass") == c.get("to_do").is_none())
+    );
+    let (general, verdict) = check("/v1/preflight");
+    assert!(verdict("server").is_some() && verdict("drop").is_none(), "{}", general.text);
+    let order = json!({ "to": backups.to_str().expect("a path") });
+    assert_eq!(server.admin("POST", "/v1/backup", &order).status, 200);
+    until("the backup is made", || server.admin("GET", "/v1/backup", &json!({})).body["state"] == "made");
+    let (report, verdict) = check("/v1/preflight");
+    assert_eq!(verdict("backup").as_deref(), Some("pass"), "{}", report.text);
+
+    let all: Vec<_> = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..8).map(|_| scope.spawn(|| call(admin, "GET", "/v1/preflight", "", ""))).collect();
+        runs.into_iter().map(|run| run.join().expect("answered")).collect()
+    });
+    assert!(all.iter().any(|answer| answer.status == 200));
+    assert!(all.iter().all(|answer| answer.status == 200 || answer.body["code"] == "overloaded"));
+    server.stop();
+}
+
+#[test]
+fn the_page_of_the_api_is_on_the_admin_listener_and_on_a_demonstrations_public_one() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    assert_eq!(server.public("GET", "/docs").status, 404, "buyers of a real shop need none");
+    let admin = server.0.server.admin_address;
+    let page = call(admin, "GET", "/docs", "", "");
+    assert_eq!((page.status, page.headers["content-type"].as_str()), (200, "text/html; charset=utf-8"));
+    let policy = &page.headers["content-security-policy"];
+    assert!(policy.starts_with("default-src 'none'; style-src 'self'") && !policy.contains("unsafe"), "{policy}");
+    for part in ["id=\"CreateDrop\"", "id=\"PlaceOrder\"", "id=\"schema-Order\"", "href=\"#schema-Order\""] {
+        assert!(page.text.contains(part), "{part}");
+    }
+    assert!(!page.text.contains("<script") && !page.text.contains("https://cdn"));
+    let compressed = call(admin, "HEAD", "/docs", "Accept-Encoding: gzip\r\n", "");
+    let bytes: usize = compressed.headers["content-length"].parse().expect("a number");
+    assert!(bytes < 60_000, "{bytes} bytes");
+
+    let document = call(admin, "GET", "/openapi.json", "", "").body;
+    assert_eq!(document["paths"]["/v1/drops"]["post"]["servers"][0]["url"], format!("http://{admin}"));
+    let public = server.0.server.public_address;
+    assert_eq!(document["servers"][0]["url"], format!("http://{public}"), "where the server listens");
+    let told = call(admin, "GET", "/openapi.json", "Host: localhost:9\r\n", "").body;
+    assert_eq!(
+        told["paths"]["/v1/drops"]["post"]["servers"][0]["url"], "http://localhost:9",
+        "where the request came to"
+    );
+    let for_buyers = server.public("GET", "/openapi.json").text;
+    assert!(!for_buyers.contains(&admin.to_string()), "buyers do not learn where operators are");
+    server.stop();
+
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve_with(scratch.path(), |config| config.payments.sandbox = true);
+    assert_eq!(server.public("GET", "/docs").status, 200);
+    server.stop();
+}

@@ -92,7 +92,7 @@ fn every_role_against_every_route() {
             .replace("{drop_id}", "1")
             .replace("{auction_id}", "1")
             .replace("{order_id}", "0190a1b2-0000-8000-8000-000000000000");
-        let path = path.replace("{endpoint_id}", "1").replace("{buyer}", "ann");
+        let path = path.replace("{endpoint_id}", "1").replace("{buyer}", "ann").replace("{token_id}", "0123456789ab");
         // A stream does not end; its head does.
         let is_stream = path.ends_with("/stream");
         let method = if is_stream { "HEAD" } else { route.method.as_str() };

@@ -52,6 +52,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "http",
         &[
             "api",
+            "preflight",
             "deadlines",
             "web",
             "admission",
@@ -67,6 +68,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "failpoints",
         ],
     ),
+    // The checks before a sale, of the command and of the running server.
+    ("preflight", &["client", "mail", "outbox", "payments", "egress", "read", "store", "types", "config", "telemetry"]),
     // The front for several shards: the table of routes and the problems of http, and calls to the nodes.
     (
         "route",

@@ -5,6 +5,7 @@
 //! every request of an operator (a `stat`), so that a change is in force at once.
 
 pub mod file;
+pub mod grants;
 mod token;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +36,12 @@ impl Operator {
     #[must_use]
     pub fn has_token(&self) -> bool {
         self.token_id.is_some()
+    }
+
+    /// Returns the id of the operator's token; `None` where there are no tokens.
+    #[must_use]
+    pub fn token_id(&self) -> Option<&str> {
+        self.token_id.as_deref()
     }
 }
 
@@ -100,6 +107,14 @@ impl Operators {
         let mut known = self.known.lock();
         self.reload_if_changed(&mut known);
         file::content(known.tokens.as_deref()?).ok()
+    }
+
+    /// Returns every token, as the file has them; none where there are no tokens.
+    #[must_use]
+    pub fn all(&self) -> Vec<Token> {
+        let mut known = self.known.lock();
+        self.reload_if_changed(&mut known);
+        known.tokens.clone().unwrap_or_default()
     }
 
     /// Returns the operator who holds this token.

@@ -10,12 +10,14 @@ pub mod endpoints;
 pub mod history;
 pub mod payment_entry;
 pub mod payments;
+pub mod preflight;
 pub mod queries;
 pub mod report;
 pub mod requests;
 pub mod responses;
 pub mod scalars;
 mod schemas;
+pub mod tokens;
 pub mod undo;
 
 pub use auctions::{

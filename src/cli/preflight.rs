@@ -3,16 +3,6 @@
 //! About thirty requests that only read, so it may run during a sale. It writes a small file beside the database, to
 //! measure the disk, and one test alert to the Alertmanager that was given.
 
-mod alerts;
-mod backup;
-mod finding;
-mod machine;
-mod mail_server;
-mod price;
-mod public_url;
-mod secrets;
-mod server;
-
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -25,10 +15,11 @@ use crate::client::http::{HttpClient, RequestError, TimedResponse, block_on, pri
 use crate::config::{Config, TlsFiles};
 use crate::exit::Exit;
 use crate::output;
+use crate::preflight::finding::{self, Finding, Verdict};
+use crate::preflight::{alerts, backup, machine, mail_server, price, public_url, secrets, server};
 use crate::telemetry::catalogue as metric;
 use crate::telemetry::page::MetricsPage;
 use crate::writer::clock::wall_clock;
-use finding::{Finding, Verdict};
 
 const EXAMPLES: &str = "Examples:
   firstcome preflight 7 --config firstcome.toml --backup /backup/latest.db
@@ -77,9 +68,6 @@ pub struct PreflightArgs {
     #[arg(long)]
     json: bool,
 }
-
-/// Alert rules that Prometheus should have loaded.
-const RULES: &str = include_str!("../../dashboards/alerts.yml");
 
 /// Runs all checks and prints the findings.
 ///
@@ -153,10 +141,11 @@ async fn check_all(args: &PreflightArgs, config: &Config, systems: &Systems) -> 
     findings.push(machine::disk_syncs(&config.data));
     findings.extend(machine::kernel(config, descriptors_max));
     findings.push(secrets::secrets(config, has_play_money));
-    findings.push(server::endpoints(admin, &page, config).await);
+    let listed = admin.get_json("/v1/webhook-endpoints").await.map_err(|error| error.to_string());
+    findings.push(server::endpoints(listed, &page, config).await);
     findings.extend(mail_server::mail_server(config).await);
     findings.push(backup::backup(args.backup.as_deref(), &config.data));
-    findings.extend(alerts::rules(prometheus.as_ref(), &alerts::names(RULES)).await);
+    findings.extend(alerts::rules(prometheus.as_ref(), &alerts::all_names()).await);
     findings.push(alerts::test_alert(alertmanager.as_ref(), args.drop).await);
 
     let name = printable(drop["name"].as_str().unwrap_or(""));

@@ -352,8 +352,13 @@ fn print_addresses(config: &Config, running: &RunningServer, demo: Option<DropId
     let public = format!("{}://{}", Config::scheme(&config.public_tls), running.server.public_address);
     let admin = format!("{}://{}", Config::scheme(&config.admin_tls), running.server.admin_address);
     output::line(format!("firstcome {} serves {}", VERSION, config.data.display()));
-    output::line(format!("  buyers     {public}/v1/drops"));
-    output::line(format!("  operators  {admin}/metrics"));
+    let shop = if config.public_url.is_empty() { &public } else { &config.public_url };
+    let has_shop = config.storefront.enabled;
+    output::line(format!("  buyers     {public}/{}", if has_shop { "" } else { "v1/drops" }));
+    if has_shop && *shop != public {
+        output::line(format!("  storefront {shop}/"));
+    }
+    output::line(format!("  operators  {admin}/console; the API is explained on {admin}/docs"));
     let transport = if config.wire_tls.is_some() { "tls" } else { "tcp" };
     output::line(format!("  wire       {transport}://{}", running.server.wire_address));
     let durability = if config.durability_full { "full (every response is on the disk)" } else { "interval" };
@@ -364,8 +369,8 @@ fn print_addresses(config: &Config, running: &RunningServer, demo: Option<DropId
     if let Some(id) = demo {
         output::line(format!("  demo drop  {id}, live: {public}/v1/drops/{id}"));
         output::line("");
-        let shop = if config.public_url.is_empty() { &public } else { &config.public_url };
         output::line(format!("buy in the browser with play money: {shop}/"));
+        output::line(format!("operate the sale in the browser: {admin}/console"));
         output::line("place an order:");
         output::line(format!(
             "  curl -s {public}/v1/drops/{id}/orders -H 'Content-Type: application/json' -H 'Idempotency-Key: '$RANDOM \\"

@@ -44,29 +44,36 @@ const ABOUT: &str = "An inventory engine for limited drops: it never oversells, 
 /// Returns the document, which is made once.
 #[must_use]
 pub fn document() -> Bytes {
-    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(make(None).to_string()));
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(make(Urls::default()).to_string()));
     DOCUMENT.clone()
+}
+
+/// Stands for the URL of the admin listener until a request tells it.
+pub const ADMIN_URL: &str = "http://admin.invalid";
+
+/// The URLs that a document names; without one its setting with the default.
+#[derive(Clone, Copy, Default)]
+struct Urls<'a> {
+    public: Option<&'a str>,
+    admin: Option<&'a str>,
 }
 
 /// Returns the document of a running server, which names the URL at which buyers reach it.
 #[must_use]
-pub fn served_document(public_url: &str) -> Bytes {
-    Bytes::from(make(Some(public_url)).to_string())
+pub fn served_document(public_url: &str, admin_url: Option<&str>) -> Bytes {
+    Bytes::from(make(Urls { public: Some(public_url), admin: admin_url }).to_string())
 }
 
 /// Returns the document with line breaks.
 #[must_use]
 pub fn pretty() -> String {
-    format!("{:#}", make(None))
+    format!("{:#}", make(Urls::default()))
 }
 
-fn make(public_url: Option<&str>) -> Value {
+fn make(urls: Urls<'_>) -> Value {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for route in ROUTES.iter().filter(|route| !route.is_page) {
-        paths
-            .entry(route.path)
-            .or_default()
-            .insert(route.method.as_str().to_ascii_lowercase(), operation(route, public_url));
+        paths.entry(route.path).or_default().insert(route.method.as_str().to_ascii_lowercase(), operation(route, urls));
     }
     let mut schemas = response_schemas();
     schemas.extend(request_schemas().into_iter().chain(schemas::other_schemas()).map(|(name, s)| (name.into(), s)));
@@ -83,7 +90,7 @@ fn make(public_url: Option<&str>) -> Value {
             "contact": { "name": "The firstcome authors" },
             "license": { "name": "MIT License", "identifier": env!("CARGO_PKG_LICENSE") },
         },
-        "servers": [server(Listener::Public, public_url)],
+        "servers": [server(Listener::Public, urls)],
         "tags": [
             { "name": "public", "description": "For buyers, on the public listener." },
             { "name": "admin", "description": "For operators, on the admin listener." },
@@ -134,12 +141,14 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-fn server(listener: Listener, public_url: Option<&str>) -> Value {
-    let (setting, description) = match (listener, public_url) {
-        (Listener::Public, Some(url)) => return json!({ "url": url, "description": "Buyers" }),
-        (Listener::Public, None) => ("public.listen", "Buyers"),
-        (Listener::Admin, _) => ("admin.listen", "Operators"),
+fn server(listener: Listener, urls: Urls<'_>) -> Value {
+    let (setting, description, url) = match listener {
+        Listener::Public => ("public.listen", "Buyers", urls.public),
+        Listener::Admin => ("admin.listen", "Operators", urls.admin),
     };
+    if let Some(url) = url {
+        return json!({ "url": url, "description": description });
+    }
     let default = all_settings().find(|known| known.key == setting).map_or("", |known| known.default);
     json!({
         "url": "http://{address}",
@@ -148,7 +157,7 @@ fn server(listener: Listener, public_url: Option<&str>) -> Value {
     })
 }
 
-fn operation(route: &Route, public_url: Option<&str>) -> Value {
+fn operation(route: &Route, urls: Urls<'_>) -> Value {
     let tag = match route.listener {
         Listener::Public => "public",
         Listener::Admin => "admin",
@@ -168,7 +177,7 @@ fn operation(route: &Route, public_url: Option<&str>) -> Value {
             RequiredRole::None => "For all clients; no token is needed.".into(),
         },
         "tags": [tag],
-        "servers": [server(route.listener, public_url)],
+        "servers": [server(route.listener, urls)],
         "security": security(route.required_role),
         "parameters": parameters,
         "responses": responses(route),
@@ -225,6 +234,7 @@ fn path_parameter(route: &Route) -> Option<Value> {
             json!({ "type": "string", "minLength": 1, "maxLength": BUYER_BYTES_MAX, "pattern": NO_CONTROL }),
             json!("ann"),
         ),
+        "token_id" => (json!({ "type": "string", "pattern": "^[0-9a-f]{12}$" }), json!("0123456789ab")),
         "runbook" => (json!({ "type": "string", "enum": runbooks::names() }), json!("FirstcomeRefundsDue")),
         "provider" => {
             let words = Provider::ALL.map(Provider::as_str);

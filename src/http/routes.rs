@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::handlers::{
     Handler, HandlerResponse, RouteEntry, assets, auctions, audit, backups, buyers, challenges, console, contacts,
-    drops, endpoints, health, metrics, nodes, order_history, order_lists, order_payments, orders, pages, payments,
-    provider_events, reports, storefront, streams, undo,
+    docs, drops, endpoints, health, metrics, nodes, order_history, order_lists, order_payments, orders, pages,
+    payments, preflight, provider_events, reports, storefront, streams, tokens, undo,
 };
 use super::request::Call;
 pub use super::route::{Listener, RequiredRole, Route};
@@ -33,10 +33,13 @@ const ROWS: &[&[RouteEntry]] = &[
     endpoints::ROUTES,
     buyers::ROUTES,
     audit::ROUTES,
+    tokens::ROUTES,
     backups::ROUTES,
+    preflight::ROUTES,
     nodes::ROUTES,
     console::ROUTES,
     metrics::ROUTES,
+    docs::ROUTES,
     health::ROUTES,
 ];
 

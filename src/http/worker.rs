@@ -59,6 +59,10 @@ pub struct ServerState {
     pub openapi_document: OnceLock<Bytes>,
     /// The document as gzip, once a client wanted it so.
     pub openapi_gzip: OnceLock<Bytes>,
+    /// The page of the document once it was made.
+    pub docs_page: OnceLock<Bytes>,
+    /// The page as gzip, once a client wanted it so.
+    pub docs_gzip: OnceLock<Bytes>,
     pub config: Config,
     pub epoch: u64,
     /// The series of the numbers that orders get at providers.

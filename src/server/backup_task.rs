@@ -51,7 +51,7 @@ impl BackupParts {
         telemetry: &Arc<Telemetry>,
     ) -> BackupParts {
         BackupParts {
-            requests: Arc::default(),
+            requests: Arc::new(BackupRequests::of(store.file_id)),
             source: Arc::clone(&store.live_copy),
             file_id: store.file_id,
             settings: settings.clone(),

@@ -95,9 +95,11 @@ impl ServerThreads {
         let shared = Arc::new(SharedConnections::new(parts.tls, parts.config.limits.tls_handshakes_max));
         let server = Arc::new(ServerState {
             routes: &ROUTES,
-            openapi: openapi::served_document,
+            openapi: |public_url| openapi::served_document(public_url, None),
             openapi_document: OnceLock::new(),
             openapi_gzip: OnceLock::new(),
+            docs_page: OnceLock::new(),
+            docs_gzip: OnceLock::new(),
             queue_rejections: parts.telemetry.counter(&metric::TURNED_AWAY, &[("reason", "queue")]),
             reply_timeouts: parts.telemetry.counter(&metric::REPLY_TIMEOUT, &[]),
             epoch: parts.epoch,

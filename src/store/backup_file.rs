@@ -134,10 +134,16 @@ pub fn prune(directory: &Path, file_id: [u8; 16], keep: usize) -> Result<(), Sto
     Ok(())
 }
 
+/// Returns the newest backup in a directory.
+#[must_use]
+pub fn newest_file(directory: &Path, file_id: [u8; 16]) -> Option<PathBuf> {
+    backups_in(directory, file_id).ok()?.pop()
+}
+
 /// Returns the instant of the newest backup in a directory.
 #[must_use]
 pub fn newest(directory: &Path, file_id: [u8; 16]) -> Option<UnixMillis> {
-    let path = backups_in(directory, file_id).ok()?.pop()?;
+    let path = newest_file(directory, file_id)?;
     let modified = fs::metadata(path).ok()?.modified().ok()?;
     let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
     UnixMillis::new(i64::try_from(since.as_millis()).ok()?)

@@ -40,6 +40,8 @@ pub enum BackupResult {
 pub struct BackupRequests {
     state: Mutex<RequestState>,
     changed: Condvar,
+    /// The id of the database, which is in the names of its backups.
+    pub file_id: [u8; 16],
     /// The server stops: a backup under way ends.
     pub stopping: AtomicBool,
 }
@@ -52,6 +54,12 @@ struct RequestState {
 }
 
 impl BackupRequests {
+    /// Returns none yet, for the database with this id.
+    #[must_use]
+    pub fn of(file_id: [u8; 16]) -> BackupRequests {
+        BackupRequests { file_id, ..BackupRequests::default() }
+    }
+
     /// Begins a backup at `now`, unless one is being made. Returns its state.
     pub fn begin(&self, order: BackupOrder, now: UnixMillis) -> Option<BackupReport> {
         let mut state = self.state.lock();

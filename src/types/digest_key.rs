@@ -22,6 +22,7 @@ pub enum KeyScope {
     /// Refunds of the order with this number.
     Refund(Seq),
     CreateAuction,
+    CreateToken,
     /// Bids of one buyer in one auction.
     Bid(AuctionId, Digest),
 }
@@ -63,6 +64,7 @@ impl DigestKey {
         match scope {
             KeyScope::CreateDrop => self.digest(b'd', &[&operator_digest.0, key]),
             KeyScope::CreateEndpoint => self.digest(b'e', &[&operator_digest.0, key]),
+            KeyScope::CreateToken => self.digest(b't', &[&operator_digest.0, key]),
             KeyScope::CreateAuction => self.digest(b'a', &[&operator_digest.0, key]),
             KeyScope::Bid(auction, buyer) => self.digest(b'c', &[&auction.get().to_be_bytes(), &buyer.0, key]),
             KeyScope::Refund(order) => self.digest(b'r', &[&order.get().to_be_bytes(), &operator_digest.0, key]),

@@ -39,6 +39,16 @@ impl fmt::Debug for BuyerText {
     }
 }
 
+/// Length of the longest name of an operator, in characters.
+pub const OPERATOR_NAME_CHARS_MAX: usize = 64;
+
+/// Returns whether a text may name an operator. Names are shown in logs, in the audit and on terminals without escaping.
+#[must_use]
+pub fn is_operator_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_@".contains(&byte);
+    (1..=OPERATOR_NAME_CHARS_MAX).contains(&text.len()) && text.bytes().all(plain)
+}
+
 /// Returns a text for a cell of a spreadsheet: one that would be a formula there has an apostrophe before it.
 #[must_use]
 pub fn plain_cell(text: &str) -> Cow<'_, str> {

@@ -5,15 +5,18 @@ use std::sync::LazyLock;
 
 use super::assets;
 
-/// The parts in their order. `{problem}` and `{form}` stand for parts that several pages have.
+/// The parts in their order. `{problem}`, `{form}` and `{fields}` stand for parts that several pages have.
 const PARTS: &[&str] = &[
     include_str!("app/console/page-head.html"),
     include_str!("app/console/page-live.html"),
     include_str!("app/console/page-drops.html"),
     include_str!("app/console/page-orders.html"),
+    include_str!("app/console/page-auctions.html"),
+    include_str!("app/console/page-server.html"),
     include_str!("app/console/page-rest.html"),
 ];
 const FORM: &str = include_str!("app/console/page-form.html");
+const FIELDS: &str = include_str!("app/console/page-fields.html");
 const PROBLEM: &str = include_str!("app/console/page-problem.html");
 
 /// The document.
@@ -21,6 +24,7 @@ static PAGE: LazyLock<String> = LazyLock::new(|| {
     PARTS
         .concat()
         .replace("{form}", FORM.trim())
+        .replace("{fields}", FIELDS.trim())
         .replace("{problem}", PROBLEM.trim())
         .replace("{icon}", &assets::path("icon.svg"))
         .replace("{style}", &assets::path("console.css"))
@@ -40,7 +44,7 @@ mod tests {
     #[test]
     fn the_page_has_its_files_and_nothing_inline() {
         assert!(page().contains("href=\"/assets/console.") && page().contains("src=\"/assets/console."));
-        for placeholder in ["{form}", "{problem}", "{icon}", "{style}", "{script}"] {
+        for placeholder in ["{form}", "{fields}", "{problem}", "{icon}", "{style}", "{script}"] {
             assert!(!page().contains(placeholder), "{placeholder}");
         }
         for inline in ["<style", " style=", " onclick", "javascript:", "<script>"] {

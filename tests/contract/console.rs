@@ -22,6 +22,14 @@ pub(crate) fn good_ends(server: &Server, order: &str) {
         let tag = &answer.headers["etag"];
         assert_eq!(call(admin, "GET", path, &format!("If-None-Match: {tag}\r\n"), "").status, 304, "{path}");
     }
+    for path in ["/v1/console/auctions/1", "/v1/console/auctions/1/bids"] {
+        let answer = call(admin, "GET", path, "", "");
+        assert_eq!((answer.status, answer.headers["cache-control"].as_str()), (200, "no-store"), "{path}");
+        let tag = &answer.headers["etag"];
+        assert_eq!(call(admin, "GET", path, &format!("If-None-Match: {tag}\r\n"), "").status, 304, "{path}");
+    }
+    let checks = server.admin("GET", "/v1/preflight?drop_id=1", &json!({}));
+    assert_eq!((checks.status, &checks.body["drop_id"]), (200, &json!(1)), "{}", checks.text);
     listen(admin, "/v1/console/stream", || {}, &["event: frame\ndata: {"]);
 }
 
@@ -31,4 +39,9 @@ pub(crate) fn mistakes(server: &Server) {
     let wrong = call(admin, "GET", "/v1/drops/1/remedy?last=0", "", "");
     is(&wrong, Code::Validation);
     assert_eq!(wrong.body["errors"][0]["pointer"], "/last", "a JSON pointer");
+    is(&call(admin, "GET", "/v1/preflight?drop_id=0", "", ""), Code::Validation);
+    is(&call(admin, "GET", "/v1/preflight?drop_id=999", "", ""), Code::NotFound);
+    for after in ["0&limit=0", "x"] {
+        is(&call(admin, "GET", &format!("/v1/console/auctions/1/bids?after={after}"), "", ""), Code::Validation);
+    }
 }

@@ -11,6 +11,7 @@ mod http;
 mod provider_webhooks;
 
 mod console;
+mod paths;
 mod tokens;
 
 use std::collections::BTreeSet;
@@ -25,6 +26,7 @@ use firstcome::writer::{Class, Submission, WriterReply};
 use http::contract::{DOCUMENT, SEEN};
 use http::{Answer, Server, call, listen, serve_with, until};
 use hyper::Method;
+use paths::{filled, path_with};
 use serde_json::{Value, json};
 use tokens::{streams_that_are_too_many, tokens_that_are_needed};
 
@@ -89,10 +91,10 @@ fn every_documented_answer_can_be_had_and_no_other_is_given() {
     refusals_of_drops(&server);
     refusals_of_orders(&server, &orders);
     mistakes_of_any_request(&server, &orders);
+    tokens_that_are_needed();
     good_ends_that_are_left(&server);
     console::good_ends(&server, &orders.paid);
     streams_that_are_too_many();
-    tokens_that_are_needed();
     server.stop();
 
     let seen = SEEN.lock();
@@ -413,18 +415,6 @@ fn refusals_of_orders(server: &Server, orders: &Orders) {
     is(&server.admin("POST", &format!("/v1/orders/{}/refund", orders.paid), &refund), Code::KeyReused);
 }
 
-const PARAMETERS: [&str; 7] =
-    ["{drop_id}", "{order_id}", "{provider}", "{endpoint_id}", "{auction_id}", "{buyer}", "{runbook}"];
-
-fn filled(path: &str, values: [&str; 7]) -> String {
-    PARAMETERS.into_iter().zip(values).fold(path.into(), |path, (name, value)| path.replace(name, value))
-}
-
-/// The path of a route with the first of everything, and an order.
-fn path_with(route: &Route, order: &str) -> String {
-    filled(route.path, ["1", order, "sandbox", "1", "1", "ann", "FirstcomeDown"])
-}
-
 fn mistakes_of_any_request(server: &Server, orders: &Orders) {
     for route in ROUTES.iter().filter(|route| !route.is_page) {
         let address = match route.listener {
@@ -436,7 +426,7 @@ fn mistakes_of_any_request(server: &Server, orders: &Orders) {
         let method = route.method.as_str();
         let good = good_body(route);
         if route.path.contains('{') {
-            let nobody = filled(route.path, ["999", UNKNOWN, "nobody", "999", "999", "%00", "Nobody"]);
+            let nobody = filled(route.path, ["999", UNKNOWN, "nobody", "999", "999", "%00", "Nobody", "none"]);
             let told = call(address, method, &nobody, &format!("{JSON}Idempotency-Key: nobody\r\n"), &good);
             if route.operation == "OrderPage" {
                 assert_eq!((told.status, told.headers["content-type"].as_str()), (404, "text/html; charset=utf-8"));

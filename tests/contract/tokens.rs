@@ -1,5 +1,6 @@
 //! Answers of servers with buyers' and operators' tokens, and of one that takes no streams.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 
 use firstcome::admission::operators::file::change;
@@ -12,7 +13,8 @@ use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
 use serde_json::{Value, json};
 
 use crate::http::{call, serve_with};
-use crate::{JSON, UNKNOWN, bidding, is, path_with};
+use crate::paths::path_with;
+use crate::{JSON, UNKNOWN, bidding, is};
 
 /// No token, and a buyer who orders for another.
 pub(crate) fn tokens_that_are_needed() {
@@ -20,10 +22,12 @@ pub(crate) fn tokens_that_are_needed() {
     let secret = scratch.path().join("secret");
     std::fs::write(&secret, SECRET).expect("written");
     std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).expect("set");
+    let mut owner = String::new();
     let server = serve_with(scratch.path(), |config| {
         config.identity_audience = "drops".into();
         config.hs256_secret_files = vec![KeyFile { kid: None, path: secret }];
-        let (token, _) = Token::new("o", Role::Owner, wall_clock(), None);
+        let (token, text) = Token::new("o", Role::Owner, wall_clock(), None);
+        owner = text;
         change(&config.data, |tokens: &mut Vec<Token>| {
             tokens.push(token);
             Ok(())
@@ -44,7 +48,21 @@ pub(crate) fn tokens_that_are_needed() {
         let address = if route.listener == Listener::Public { public } else { server.0.server.admin_address };
         is(&call(address, route.method.as_str(), &path_with(route, UNKNOWN), "", ""), Code::Unauthorized);
     }
+    tokens_of_operators(server.0.server.admin_address, &owner);
     server.stop();
+}
+
+/// An owner makes a token, finds it by its key and in the list, and revokes it.
+fn tokens_of_operators(admin: SocketAddr, owner: &str) {
+    let headers = format!("{JSON}Idempotency-Key: t\r\nAuthorization: Bearer {owner}\r\n");
+    let made = call(admin, "POST", "/v1/tokens", &headers, r#"{"name":"shop","role":"operator"}"#);
+    assert_eq!(made.status, 201, "{}", made.text);
+    let again = call(admin, "POST", "/v1/tokens", &headers, r#"{"name":"shop","role":"operator"}"#);
+    assert_eq!((again.status, again.headers["idempotent-replayed"].as_str()), (201, "true"));
+    is(&call(admin, "POST", "/v1/tokens", &headers, r#"{"name":"shop","role":"viewer"}"#), Code::KeyReused);
+    assert_eq!(call(admin, "GET", "/v1/tokens", &headers, "").status, 200);
+    let path = format!("/v1/tokens/{}", made.body["id"].as_str().expect("an id"));
+    assert_eq!(call(admin, "DELETE", &path, &headers, "").status, 204);
 }
 
 const SECRET: &[u8] = b"a shop's secret of 32 bytes or more";

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+pub use crate::types::text::{OPERATOR_NAME_CHARS_MAX as NAME_CHARS_MAX, is_operator_name as is_name};
 use crate::types::{UnixMillis, hex, random};
 
 /// The rights of an operator; each role includes the rights of those before it.
@@ -66,19 +67,10 @@ impl TokenStatus {
     }
 }
 
-/// Length of the longest name of an operator, in characters.
-pub const NAME_CHARS_MAX: usize = 64;
 /// Hexadecimal digits of a token's id.
 pub(super) const ID_DIGITS: usize = 12;
 /// Hexadecimal digits of a token's secret: 256 bits.
 pub(super) const SECRET_DIGITS: usize = 64;
-
-/// Returns whether a text may name an operator. Names are shown in logs, in the audit and on terminals without escaping.
-#[must_use]
-pub fn is_name(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_@".contains(&byte);
-    (1..=NAME_CHARS_MAX).contains(&text.len()) && text.bytes().all(plain)
-}
 
 /// Returns whether a text has the form of a token's id.
 #[must_use]
@@ -90,10 +82,22 @@ impl Token {
     /// Returns a new token and its text with the secret, which is shown this once.
     #[must_use]
     pub fn new(name: &str, role: Role, now: UnixMillis, expires_at: Option<UnixMillis>) -> (Token, String) {
-        let (mut id, mut secret) = ([0u8; ID_DIGITS / 2], [0u8; SECRET_DIGITS / 2]);
+        let mut id = [0u8; ID_DIGITS / 2];
         random::fill(&mut id);
+        Token::with_id(&hex::encode(&id), name, role, now, expires_at)
+    }
+
+    /// Returns a new token of this id, and its text with a random secret.
+    pub(super) fn with_id(
+        id: &str,
+        name: &str,
+        role: Role,
+        now: UnixMillis,
+        expires_at: Option<UnixMillis>,
+    ) -> (Token, String) {
+        let mut secret = [0u8; SECRET_DIGITS / 2];
         random::fill(&mut secret);
-        let (id, secret) = (hex::encode(&id), hex::encode(&secret));
+        let secret = hex::encode(&secret);
         let text = format!("fc_{id}_{secret}");
         let sha256 = sha256(&secret);
         let token =

@@ -104,6 +104,18 @@ pub struct ConsoleGauges {
     pub buyers_connected: f64,
     pub wire_connections: f64,
     pub streams: f64,
+    /// The instant of the newest backup, in seconds since 1970; that of the start, if there was none.
+    pub backup_last_seconds: f64,
+    /// The interval of backups by schedule, in seconds; 0 if there is none.
+    pub backup_interval_seconds: f64,
+    /// The size of the backup that was made last.
+    pub backup_bytes: f64,
+    /// The time that the backup took that was made last.
+    pub backup_took_seconds: f64,
+    /// Backups that were made since the start.
+    pub backups_made: f64,
+    /// Backups that failed since the start.
+    pub backups_failed: f64,
 }
 
 /// The units of a drop.
@@ -184,7 +196,7 @@ pub struct ConsoleSession<'a> {
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
 #[expect(dead_code, reason = "a schema")]
-enum RoleWord {
+pub(super) enum RoleWord {
     Viewer,
     Operator,
     Owner,

@@ -54,6 +54,15 @@ fn hundred() -> u32 {
     100
 }
 
+/// `GET /v1/preflight`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PreflightQuery {
+    /// The drop to check; without it the checks of drops are left out.
+    #[schemars(range(min = 1))]
+    pub drop_id: Option<u32>,
+}
+
 /// `GET /v1/auctions/{auction_id}/order`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    auctions, backups, buyers, challenges, console, endpoints, history, payment_entry, payments, report, requests,
-    responses, scalars, undo,
+    auctions, backups, buyers, challenges, console, endpoints, history, payment_entry, payments, preflight, report,
+    requests, responses, scalars, tokens, undo,
 };
 use crate::types::JSON_INTEGER_MAX;
 
@@ -56,6 +56,8 @@ pub fn response_schemas() -> Map<String, Value> {
         generator.subschema_for::<console::ConsoleSession<'_>>(),
         generator.subschema_for::<console::ConsoleAlerts>(),
         generator.subschema_for::<console::SettingJson<'_>>(),
+        generator.subschema_for::<preflight::PreflightJson<'_>>(),
+        generator.subschema_for::<tokens::TokenJson<'_>>(),
     );
     let mut schemas = generator.take_definitions(true);
     schemas.insert("DropPage".into(), page_schema("Drop"));
@@ -68,6 +70,7 @@ pub fn response_schemas() -> Map<String, Value> {
     schemas.insert("PaymentEntryPage".into(), page_schema("PaymentEntry"));
     schemas.insert("HistoryPage".into(), page_schema("HistoryEvent"));
     schemas.insert("SettingPage".into(), page_schema("SettingInForce"));
+    schemas.insert("OperatorTokenPage".into(), page_schema("OperatorToken"));
     schemas
 }
 
@@ -79,5 +82,6 @@ pub fn request_schemas() -> Vec<(&'static str, Value)> {
     schemas.extend(auctions::request_schemas());
     schemas.extend(buyers::request_schemas());
     schemas.extend(backups::request_schemas());
+    schemas.extend(tokens::request_schemas());
     schemas
 }

@@ -3,6 +3,8 @@
 //! Lengths are bytes of UTF-8, which JSON Schema cannot express: `maxLength` is the same number of characters, and
 //! `x-bytes-max` is the exact bound.
 
+mod names;
+
 use serde_json::{Value, json};
 
 use crate::types::instant::{NotAnInstant, parse_instant};
@@ -12,6 +14,8 @@ use crate::types::{
     Amount, BuyerText, ChallengeKind, Currency, EndpointState, EventFilter, Increment, JSON_INTEGER_MAX, OrderRange,
     Packing, Quantity, Seq, Tier, UnitPrice, UnixMillis, contact::CONTACT_BYTES_MAX,
 };
+
+pub use names::{OPERATOR_NAME, operator_name, word_of};
 
 /// The value, or a description of the allowed values.
 pub type RuleResult<T> = Result<T, String>;

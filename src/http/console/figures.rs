@@ -84,6 +84,12 @@ fn gauges(page: &MetricsPage) -> ConsoleGauges {
         buyers_connected: open("public"),
         wire_connections: open("wire"),
         streams: page.sum(metric::STREAMS.name, &[]),
+        backup_last_seconds: value(&metric::BACKUP_LAST),
+        backup_interval_seconds: value(&metric::BACKUP_INTERVAL),
+        backup_bytes: value(&metric::BACKUP_BYTES),
+        backup_took_seconds: value(&metric::BACKUP_SECONDS),
+        backups_made: page.sum(metric::BACKUPS.name, &[("result", "made")]),
+        backups_failed: page.sum(metric::BACKUPS.name, &[("result", "failed")]),
     }
 }
 

@@ -21,6 +21,8 @@ pub(in crate::http) struct ConsoleState {
     pub(super) consoles: Cell<usize>,
     /// The answer to a question about the alerts, and its instant.
     pub(in crate::http) alerts: Mutex<Option<(Instant, Bytes)>>,
+    /// Held while the checks before a sale run.
+    pub(in crate::http) preflight: Mutex<()>,
 }
 
 impl Default for ConsoleState {
@@ -33,6 +35,7 @@ impl Default for ConsoleState {
             is_measuring: Cell::new(false),
             consoles: Cell::new(0),
             alerts: Mutex::new(None),
+            preflight: Mutex::new(()),
         }
     }
 }

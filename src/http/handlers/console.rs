@@ -17,7 +17,7 @@ use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::json::console::{ConsoleAlerts, ConsoleSession, SettingJson, console_body};
 use crate::api::json::page_body;
-use crate::api::json::queries::DropsQuery;
+use crate::api::json::queries::{BidsQuery, DropsQuery};
 use crate::http::allowed_responses::{BUSY, ID, QUERY};
 use crate::http::body::{Body, pieces};
 use crate::http::console::{ConsoleSlot, thresholds};
@@ -106,6 +106,28 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     .problems(&[QUERY, BUSY])
     .headers(COMPRESSED_FOR_SOME)
     .later(|worker, call| Box::pin(async move { auctions::list(worker, &call).await.map(not_stored) })),
+    Route::admin(
+        Role::Viewer,
+        Method::GET,
+        "/v1/console/auctions/{auction_id}",
+        "GetConsoleAuction",
+        "Read an auction, as the public listener does",
+    )
+    .responds(&[200, 304], &[Json("Auction")])
+    .problems(&[ID])
+    .now(|worker, call| auctions::get(worker, call)),
+    Route::admin(
+        Role::Viewer,
+        Method::GET,
+        "/v1/console/auctions/{auction_id}/bids",
+        "ListConsoleBids",
+        "List an auction's accepted bids, as the public listener does",
+    )
+    .query::<BidsQuery>()
+    .responds(&[200, 304], &[Json("BidPage")])
+    .problems(&[QUERY, ID, BUSY])
+    .headers(COMPRESSED_FOR_SOME)
+    .later(|worker, call| Box::pin(async move { auctions::bids(worker, &call).await.map(not_stored) })),
     Route::admin(
         Role::Operator,
         Method::GET,

@@ -126,6 +126,14 @@ pub(super) fn list(worker: &Worker) -> Result<Response<Body>, Problem> {
     Ok(json(StatusCode::OK, page_body(&bodies, None)))
 }
 
+/// Returns the list of endpoints as clients see it.
+pub(super) fn as_value(worker: &Worker) -> Result<serde_json::Value, String> {
+    let endpoints = worker.reader.read(rows::endpoints).map_err(|error| error.to_string())?;
+    let bodies = endpoints.iter().map(|row| body(worker, row, None)).collect::<Result<Vec<_>, _>>();
+    let bodies = bodies.map_err(|_| String::from("the list could not be read"))?;
+    serde_json::from_slice(&page_body(&bodies, None)).map_err(|error| error.to_string())
+}
+
 /// `GET /v1/webhook-endpoints/{endpoint_id}`.
 pub(super) fn get(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     let row = find_endpoint(worker, call)?;

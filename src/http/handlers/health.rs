@@ -1,10 +1,10 @@
-//! Probes, and the OpenAPI document.
+//! Probes.
 
 use std::rc::Rc;
 
+use hyper::Response;
 use hyper::body::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
 use super::RouteEntry;
@@ -14,30 +14,16 @@ use crate::api::json::queries::{ReadyQuery, ReadyRole};
 use crate::api::problem::MissingState;
 use crate::http::allowed_responses::QUERY;
 use crate::http::body::{Body, full};
-use crate::http::compression::{accepts_gzip, gzip, mark};
 use crate::http::node;
-use crate::http::request::{Call, json};
+use crate::http::request::Call;
 use crate::http::route::ResponseBody::Inline;
-use crate::http::route::{COMPRESSED_FOR_SOME, ResponseBody, Route};
+use crate::http::route::{ResponseBody, Route};
 use crate::http::worker::Worker;
 use crate::writer::{NodeRole, NodeView};
 
 const OK_BODY: &[ResponseBody] = &[Inline("text/plain", || json!({ "type": "string", "description": "`ok`." }))];
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
-    Route::public(Method::GET, "/openapi.json", "OpenApi", "The OpenAPI description of both listeners")
-        .responds(
-            &[200],
-            &[Inline("application/json", || {
-                json!({
-                    "type": "object",
-                    "required": ["openapi", "paths"],
-                    "properties": { "openapi": { "const": "3.1.0" }, "paths": { "type": "object" } },
-                })
-            })],
-        )
-        .headers(COMPRESSED_FOR_SOME)
-        .now(|worker, call| Ok(openapi(worker, call))),
     Route::probe("/healthz", "Healthz", "The process is alive").responds(&[200], OK_BODY).now(|_, _| Ok(alive())),
     Route::probe("/readyz", "Readyz", "The server accepts traffic")
         .query::<ReadyQuery>()
@@ -91,16 +77,4 @@ fn missing_of_a_follower(node: &NodeView) -> Option<MissingState> {
             (!is_young).then_some(MissingState::Young)
         }
     }
-}
-
-/// `GET /openapi.json`.
-pub(super) fn openapi(worker: &Worker, call: &Call) -> Response<Body> {
-    let server = &worker.server;
-    let document = server.openapi_document.get_or_init(|| (server.openapi)(&server.config.public_url));
-    // The document is larger than any minimum.
-    let compressed = accepts_gzip(&call.parts.headers) && server.config.gzip_bytes_min < usize::MAX;
-    let body = if compressed { server.openapi_gzip.get_or_init(|| gzip(document)) } else { document };
-    let mut response = json(StatusCode::OK, body.clone());
-    mark(&mut response, compressed);
-    response
 }

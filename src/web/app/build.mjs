@@ -22,6 +22,7 @@ const ENTRIES = [
   ["storefront.css", "storefront/main.css"],
   ["console.js", "console/main.ts"],
   ["console.css", "console/main.css"],
+  ["docs.css", "shared/docs.css"],
   ["icon.svg", "shared/icon.svg"],
   ["firstcome-drop.js", "component/main.ts"],
 ];

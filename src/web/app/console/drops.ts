@@ -205,7 +205,7 @@ export function dropForm(change: string, from: string) {
       if (change && !this.reason.trim()) this.mistakes["reason"] = "This is needed.";
       const first = Object.keys(this.mistakes)[0];
       if (!values || first) {
-        document.getElementById(`drop-${first}`)?.focus();
+        document.getElementById(`form-${first}`)?.focus();
         return;
       }
       this.isBusy = true;

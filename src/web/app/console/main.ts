@@ -2,13 +2,16 @@
 import Alpine from "@alpinejs/csp";
 import { serverNow } from "../shared/api";
 import { count } from "../shared/words";
+import { auctionForm, auctionPage, auctionsPage } from "./auctions";
+import { buyersPage } from "./buyers";
 import { act, close, confirm, dialog, said } from "./dialog";
 import { dropForm, dropPage, dropsPage, stockOf, undoPage } from "./drops";
 import { at, bytes, distance, figure, price, spoken, utc } from "./format";
 import * as levers from "./levers";
 import { livePage } from "./live";
 import { orderPage, ordersPage } from "./orders";
-import { auctionsPage, auditPage, runbookPage, settingsPage, webhooksPage } from "./pages";
+import { backupsPage, preflightPage, tokensPage } from "./owners";
+import { auditPage, runbookPage, settingsPage, webhooksPage } from "./pages";
 import { go, place, watchAddress } from "./routes";
 import { ask, may, session, signIn, signOut } from "./session";
 import type { Alerts } from "./shapes";
@@ -17,6 +20,7 @@ import { follow, stream } from "./stream";
 const TITLES: Record<string, string> = {
   live: "Live", drops: "Drops", orders: "Orders", refunds: "Refunds due", auctions: "Auctions", webhooks: "Webhooks", audit: "Audit",
   settings: "Settings", runbooks: "Runbook", gauges: "Gauges",
+  buyers: "Buyers", tokens: "Tokens", backups: "Backups", preflight: "Preflight",
 };
 
 const ALERTS_EVERY_MS = 4000;
@@ -147,6 +151,7 @@ function app() {
     figure,
     price,
     spoken,
+    escaped: encodeURIComponent,
     when: at,
     utc,
     far(this: { now: number }, iso: string | undefined): string {
@@ -186,6 +191,12 @@ Alpine.data("undoPage", undoPage as never);
 Alpine.data("ordersPage", ordersPage as never);
 Alpine.data("orderPage", orderPage as never);
 Alpine.data("auctionsPage", auctionsPage as never);
+Alpine.data("auctionPage", auctionPage as never);
+Alpine.data("auctionForm", auctionForm as never);
+Alpine.data("buyersPage", buyersPage as never);
+Alpine.data("tokensPage", tokensPage as never);
+Alpine.data("backupsPage", backupsPage as never);
+Alpine.data("preflightPage", preflightPage as never);
 Alpine.data("webhooksPage", webhooksPage as never);
 Alpine.data("auditPage", auditPage as never);
 Alpine.data("settingsPage", settingsPage as never);

@@ -16,10 +16,10 @@ export function meaning(text: string): { kind: "id" | "email" | "code" | "phone"
   return { kind: "phone", value };
 }
 
-export function ordersPage(only: string) {
+export function ordersPage(only: string, dropId: string) {
   return {
     text: "",
-    dropId: "",
+    dropId,
     state: "",
     states: STATES,
     orders: [] as Order[],

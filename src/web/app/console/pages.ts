@@ -1,34 +1,10 @@
-// The smaller pages: auctions, webhook endpoints, audit, settings and runbooks.
+// The smaller pages: webhook endpoints, audit, settings and runbooks.
 import { readAudit, reasonOf, sentence } from "./audit";
 import { elements } from "./markdown";
 import { wordsFor, type Words } from "./problems";
 import { ask, authorization, may } from "./session";
-import type { AuditRow, Auction, Delivery, Endpoint, Page, Setting } from "./shapes";
+import type { AuditRow, Delivery, Endpoint, Page, Setting } from "./shapes";
 import { stream } from "./stream";
-
-export function auctionsPage() {
-  return {
-    auctions: [] as Auction[],
-    isLoaded: false,
-    problem: null as Words | null,
-    timer: 0,
-    init(this: { load(): Promise<void>; timer: number }) {
-      void this.load();
-      this.timer = window.setInterval(() => void this.load(), 3000);
-    },
-    destroy(this: { timer: number }) {
-      clearInterval(this.timer);
-    },
-    async load(this: { auctions: Auction[]; isLoaded: boolean; problem: Words | null }) {
-      const answer = await ask<Page<Auction>>("/v1/console/auctions?limit=100");
-      if (answer.kind !== "lost") this.problem = wordsFor(answer);
-      if (answer.kind !== "ok") return;
-      const rank = (auction: Auction) => ["live", "scheduled"].indexOf(auction.state) + 1 || 3;
-      this.auctions = answer.body.data.sort((a, b) => rank(a) - rank(b) || b.id - a.id);
-      this.isLoaded = true;
-    },
-  };
-}
 
 export function webhooksPage(id: string) {
   return {
@@ -145,8 +121,6 @@ export function settingsPage() {
       return this.settings.filter((one) => (!this.isOnlySet || one.source !== "default") && (!words || `${one.key} ${one.why}`.toLowerCase().includes(words)));
     },
     value: (one: Setting) => (one.value === undefined ? "set, not shown" : one.value || "not set"),
-    preflight: (drop: number) => `firstcome preflight --drop ${drop} --admin ${location.origin}`,
-    tokens: "firstcome token create --role operator --name NAME --data DIR",
   };
 }
 

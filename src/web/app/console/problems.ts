@@ -41,6 +41,8 @@ export function wordsFor<T>(answer: Answer<T>): Words | null {
 
 function wordsOf(problem: Problem): Words {
   const [title, next] = WORDS[problem.code] ?? ["It was not done", "Look at the reason, and try again."];
+  // Of other refusals with this code the detail says what to do.
+  if (problem.code === "forbidden" && !problem.detail.startsWith("The token's role")) return { title: "It is refused", text: problem.detail, next: "", fields: {} };
   const wait = problem.retryAfter ? ` The server asks to wait ${problem.retryAfter} s.` : "";
   const fields: Record<string, string> = {};
   const errors = problem.members["errors"];

@@ -83,6 +83,7 @@ export interface Auction {
   minimum_next: number;
   reserve_met: boolean;
   buy_now?: number;
+  drop_id: number;
 }
 
 export interface Endpoint {
@@ -161,4 +162,58 @@ export interface Setting {
   unit: string;
   why: string;
   source: string;
+}
+
+export interface Bid {
+  auction_id: number;
+  buyer: string;
+  amount: number;
+  leading: boolean;
+  current: number;
+  seq: number;
+  at: string;
+}
+
+export interface OperatorToken {
+  id: string;
+  name: string;
+  role: string;
+  state: "in_force" | "expired" | "revoked";
+  created_at: string;
+  expires_at?: string;
+  revoked_at?: string;
+  token?: string;
+}
+
+export interface Backup {
+  number: number;
+  state: "running" | "made" | "failed";
+  to: string;
+  compression: string;
+  started_at: string;
+  ended_at?: string;
+  file?: string;
+  seq?: number;
+  orders?: number;
+  bytes?: number;
+  error?: string;
+}
+
+export interface Preflight {
+  at: string;
+  drop_id?: number;
+  checks: { check: string; verdict: "pass" | "warn" | "fail"; found: string; to_do?: string }[];
+  pass: number;
+  warn: number;
+  fail: number;
+}
+
+export interface BuyerTier {
+  buyer: string;
+  tier: string;
+  source: "operator" | "risk" | "default";
+  reason?: string;
+  expires_at?: string;
+  risk_score?: number;
+  risk_signals?: string[];
 }

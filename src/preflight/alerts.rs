@@ -14,7 +14,7 @@ const TEST_ALERT: &str = "FirstcomePreflight";
 const TEST_SECONDS: i64 = 60;
 
 /// Checks that Prometheus scrapes the server and has every rule of `wanted`.
-pub(super) async fn rules(prometheus: Option<&HttpClient>, wanted: &BTreeSet<String>) -> Vec<Finding> {
+pub async fn rules(prometheus: Option<&HttpClient>, wanted: &BTreeSet<String>) -> Vec<Finding> {
     let Some(prometheus) = prometheus else {
         let to_do = "pass it with --prometheus http://HOST:9090";
         return vec![Finding::warn("alert rules", "no Prometheus given", to_do)];
@@ -81,7 +81,7 @@ fn judge_rules(url: &str, rules: Result<Value, RequestError>, wanted: &BTreeSet<
 }
 
 /// Fires the test alert, and checks that it has arrived.
-pub(super) async fn test_alert(alertmanager: Option<&HttpClient>, drop: u32) -> Finding {
+pub async fn test_alert(alertmanager: Option<&HttpClient>, drop: u32) -> Finding {
     const CHECK: &str = "test alert";
     let Some(alertmanager) = alertmanager else {
         return Finding::warn(CHECK, "no Alertmanager given", "pass it with --alertmanager http://HOST:9093");
@@ -121,8 +121,17 @@ fn judge_alert(url: &str, standing: Result<Value, RequestError>) -> Finding {
     Finding::pass(CHECK, format!("{TEST_ALERT} fires for {TEST_SECONDS} s and goes to {}", receivers.join(", ")))
 }
 
+/// Alert rules that Prometheus should have loaded.
+const RULES: &str = include_str!("../../dashboards/alerts.yml");
+
+/// Returns the names of the alerts that Prometheus should have loaded.
+#[must_use]
+pub fn all_names() -> BTreeSet<String> {
+    names(RULES)
+}
+
 /// Returns the names of the alerts in a file of rules, without parsing the rest of its YAML.
-pub(super) fn names(yaml: &str) -> BTreeSet<String> {
+fn names(yaml: &str) -> BTreeSet<String> {
     let of_the_line = |line: &str| {
         let line = line.trim_start();
         let name = line.strip_prefix("- ").unwrap_or(line).trim_start().strip_prefix("alert:")?;

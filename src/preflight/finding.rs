@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Verdict {
+pub enum Verdict {
     Pass,
     /// The sale can go ahead, and the operator should know.
     Warn,
@@ -12,7 +12,8 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    const fn word(self) -> &'static str {
+    #[must_use]
+    pub const fn word(self) -> &'static str {
         match self {
             Verdict::Pass => "pass",
             Verdict::Warn => "warn",
@@ -23,29 +24,29 @@ impl Verdict {
 
 /// Result of one check.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Finding {
-    pub(super) check: &'static str,
-    pub(super) verdict: Verdict,
-    pub(super) found: String,
+pub struct Finding {
+    pub check: &'static str,
+    pub verdict: Verdict,
+    pub found: String,
     /// Advice to the operator; empty if the check passed.
-    pub(super) to_do: String,
+    pub to_do: String,
 }
 
 impl Finding {
-    pub(super) fn pass(check: &'static str, found: impl Into<String>) -> Finding {
+    pub fn pass(check: &'static str, found: impl Into<String>) -> Finding {
         Finding { check, verdict: Verdict::Pass, found: found.into(), to_do: String::new() }
     }
 
-    pub(super) fn warn(check: &'static str, found: impl Into<String>, to_do: impl Into<String>) -> Finding {
+    pub fn warn(check: &'static str, found: impl Into<String>, to_do: impl Into<String>) -> Finding {
         Finding { check, verdict: Verdict::Warn, found: found.into(), to_do: to_do.into() }
     }
 
-    pub(super) fn fail(check: &'static str, found: impl Into<String>, to_do: impl Into<String>) -> Finding {
+    pub fn fail(check: &'static str, found: impl Into<String>, to_do: impl Into<String>) -> Finding {
         Finding { check, verdict: Verdict::Fail, found: found.into(), to_do: to_do.into() }
     }
 
     /// Passes up to the first limit, warns up to the second, and fails above it.
-    pub(super) fn graded<T: PartialOrd>(
+    pub fn graded<T: PartialOrd>(
         check: &'static str,
         value: T,
         (warn_above, fail_above): (T, T),
@@ -63,7 +64,7 @@ impl Finding {
 }
 
 /// Formats a line per finding, with the advice below those that do not pass.
-pub(super) fn table(findings: &[Finding]) -> Vec<String> {
+pub fn table(findings: &[Finding]) -> Vec<String> {
     let mut lines = Vec::new();
     for Finding { check, verdict, found, to_do } in findings {
         // Capitals make warnings and failures visible without colours.
@@ -79,7 +80,7 @@ pub(super) fn table(findings: &[Finding]) -> Vec<String> {
 }
 
 /// Returns the findings as JSON.
-pub(super) fn json(drop: u32, server: &str, findings: &[Finding]) -> Value {
+pub fn json(drop: u32, server: &str, findings: &[Finding]) -> Value {
     let [pass, warn, fail] = counts(findings);
     let checks: Vec<Value> = findings
         .iter()
@@ -94,7 +95,9 @@ pub(super) fn json(drop: u32, server: &str, findings: &[Finding]) -> Value {
     json!({ "drop_id": drop, "server": server, "checks": checks, "pass": pass, "warn": warn, "fail": fail })
 }
 
-fn counts(findings: &[Finding]) -> [usize; 3] {
+/// Returns the numbers of findings that pass, warn and fail.
+#[must_use]
+pub fn counts(findings: &[Finding]) -> [usize; 3] {
     [Verdict::Pass, Verdict::Warn, Verdict::Fail]
         .map(|verdict| findings.iter().filter(|finding| finding.verdict == verdict).count())
 }

@@ -10,7 +10,7 @@ use crate::types::{Currency, Provider, Quantity, UnitPrice, money};
 const CHECK: &str = "price";
 
 /// Checks the smallest order, of one unit, and the largest, of a buyer's limit.
-pub(super) fn price(drop: &Value, config: &Config) -> Finding {
+pub fn price(drop: &Value, config: &Config) -> Finding {
     let number = |name: &str| drop[name].as_u64().unwrap_or(0);
     let price = UnitPrice::new(number("unit_price"));
     let (Some(currency), Some(price)) = (drop["currency"].as_str().and_then(Currency::new), price) else {

@@ -12,8 +12,26 @@ const CHECK: &str = "backup";
 const AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 const TO_DO: &str = "make a new one with `firstcome backup`, and pass it with --backup FILE";
 
+/// Checks the age and the size of the newest backup that a server has made by itself, which has checked its content then.
+#[must_use]
+pub fn of_schedule(directory: Option<&Path>, newest: Option<&Path>) -> Finding {
+    let Some(directory) = directory else {
+        let to_do =
+            "set backup.directory and backup.every_seconds, or check your own: firstcome preflight --backup FILE";
+        return Finding::warn(CHECK, "the server makes none by itself", to_do);
+    };
+    let Some(path) = newest else {
+        let found = format!("{} has no backup of this database", directory.display());
+        return Finding::fail(CHECK, found, "make one: POST /v1/backup, or `firstcome backup`");
+    };
+    match fs::metadata(path).and_then(|metadata| Ok((metadata.len(), metadata.modified()?))) {
+        Ok((bytes, at)) => judge_age(bytes, at.elapsed().ok()),
+        Err(error) => Finding::fail(CHECK, format!("{}: {error}", path.display()), TO_DO),
+    }
+}
+
 /// Checks the content, the age and the size of the backup.
-pub(super) fn backup(file: Option<&Path>, data: &Path) -> Finding {
+pub fn backup(file: Option<&Path>, data: &Path) -> Finding {
     let Some(path) = file else { return Finding::warn(CHECK, "no backup given", TO_DO) };
     let found = fs::metadata(path).and_then(|metadata| Ok((metadata.len(), metadata.modified()?)));
     let (bytes, at) = match found {

@@ -20,7 +20,7 @@ const EXAMPLES: [&str; 6] =
     ["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "plJ3nmyCDGBKInavdOK15jsl", "changeme", "CHANGEME", "example", "password"];
 
 /// Checks the secrets of these settings. `has_play_money`: the running server accepts play money.
-pub(super) fn secrets(config: &Config, has_play_money: bool) -> Finding {
+pub fn secrets(config: &Config, has_play_money: bool) -> Finding {
     let fail = |found: String, to_do: &str| Finding::fail(CHECK, found, to_do);
     let wrong = mistakes(config);
     if !wrong.is_empty() {

@@ -42,12 +42,12 @@ fn value_of(page: &MetricsPage, metric: &metric::Metric) -> f64 {
     clippy::cast_sign_loss,
     reason = "bytes and counts below 2^53; `as` saturates"
 )]
-pub(super) fn count(page: &MetricsPage, metric: &metric::Metric) -> u64 {
+pub fn count(page: &MetricsPage, metric: &metric::Metric) -> u64 {
     value_of(page, metric) as u64
 }
 
 /// Checks that the server accepts traffic, and that it is the one of these settings.
-pub(super) fn readiness(ready: Result<(), RequestError>, page: &MetricsPage, config: &Config) -> Vec<Finding> {
+pub fn readiness(ready: Result<(), RequestError>, page: &MetricsPage, config: &Config) -> Vec<Finding> {
     let seq = count(page, &metric::SEQ);
     let ready = match ready {
         Ok(()) => Finding::pass("server", format!("ready; event {seq}")),
@@ -70,7 +70,7 @@ pub(super) fn readiness(ready: Result<(), RequestError>, page: &MetricsPage, con
 }
 
 /// Compares the server's clock with this machine's, and its clock of decisions with its own wall clock.
-pub(super) fn clock(headers: &HeaderMap, took: Duration, wall: UnixMillis, page: &MetricsPage) -> Finding {
+pub fn clock(headers: &HeaderMap, took: Duration, wall: UnixMillis, page: &MetricsPage) -> Finding {
     const CHECK: &str = "clock offset";
     let theirs = headers.get("firstcome-time-ms").and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
     let Some(theirs) = theirs else {
@@ -87,8 +87,17 @@ pub(super) fn clock(headers: &HeaderMap, took: Duration, wall: UnixMillis, page:
     Finding::graded(CHECK, worst, (OFFSET_WARN_MS, OFFSET_FAIL_MS), found, to_do)
 }
 
+/// Compares the clock of decisions with the server's own wall clock.
+#[must_use]
+pub fn clock_of_decisions(page: &MetricsPage) -> Finding {
+    let offset = value_of(page, &metric::CLOCK_OFFSET);
+    let found = format!("the clock of decisions is off by {offset:+.3} s from the wall clock");
+    let to_do = "see FirstcomeClockOff: it follows the wall clock at the next start, and never goes back";
+    Finding::graded("clock offset", offset.abs(), (0.2, 1.0), found, to_do)
+}
+
 /// Checks that the sale fits on the disk.
-pub(super) fn disk_space(page: &MetricsPage, config: &Config, total: u64) -> Finding {
+pub fn disk_space(page: &MetricsPage, config: &Config, total: u64) -> Finding {
     const CHECK: &str = "disk room";
     // The metric is 0 shortly after the server's start.
     let here = || statvfs(&config.data).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)).ok();
@@ -109,7 +118,7 @@ pub(super) fn disk_space(page: &MetricsPage, config: &Config, total: u64) -> Fin
 }
 
 /// Checks that the drop is or will be on sale.
-pub(super) fn drop_state(drop: &Value) -> Finding {
+pub fn drop_state(drop: &Value) -> Finding {
     const CHECK: &str = "drop";
     let text = |name: &str| drop[name].as_str().unwrap_or("");
     let total = drop["total"].as_u64().unwrap_or(0);
@@ -124,7 +133,7 @@ pub(super) fn drop_state(drop: &Value) -> Finding {
 }
 
 /// Checks that the counters agree with the orders, according to the server's auditor.
-pub(super) fn stock(drop: &Value, page: &MetricsPage) -> Finding {
+pub fn stock(drop: &Value, page: &MetricsPage) -> Finding {
     const CHECK: &str = "stock";
     let units = |name: &str| drop[name].as_u64().unwrap_or(0);
     let parts = units("available").saturating_add(units("held")).saturating_add(units("sold"));
@@ -150,7 +159,7 @@ pub(super) fn stock(drop: &Value, page: &MetricsPage) -> Finding {
 }
 
 /// Checks that no units are held or sold before the sale.
-pub(super) fn leftovers(drop: &Value) -> Finding {
+pub fn leftovers(drop: &Value) -> Finding {
     const CHECK: &str = "left over";
     let units = |name: &str| drop[name].as_u64().unwrap_or(0);
     let (held, sold) = (units("held"), units("sold"));
@@ -169,7 +178,7 @@ pub(super) fn leftovers(drop: &Value) -> Finding {
 ///
 /// # Errors
 /// The first failed read.
-pub(super) async fn reads(public: &HttpClient, path: &str) -> Result<Finding, RequestError> {
+pub async fn reads(public: &HttpClient, path: &str) -> Result<Finding, RequestError> {
     let first = public.request(Method::GET, path, None).await?;
     let second = public.request(Method::GET, path, None).await?;
     let mut all = vec![read_of(&first), read_of(&second)];
@@ -204,10 +213,10 @@ fn judge_reads(reads: &[DropRead]) -> Finding {
     Finding::graded(CHECK, slowest.max(second), (READ_WARN, READ_FAIL), found, to_do)
 }
 
-/// Checks that webhook endpoints respond, and that no deliveries wait.
-pub(super) async fn endpoints(admin: &HttpClient, page: &MetricsPage, config: &Config) -> Finding {
+/// Checks that webhook endpoints respond, and that no deliveries wait. `listed` is the answer of `GET /v1/webhook-endpoints`.
+pub async fn endpoints(listed: Result<Value, String>, page: &MetricsPage, config: &Config) -> Finding {
     const CHECK: &str = "endpoints";
-    let list = match admin.get_json("/v1/webhook-endpoints").await {
+    let list = match listed {
         Ok(list) => list,
         Err(error) => {
             let to_do = "set FIRSTCOME_TOKEN to a token with the role operator";

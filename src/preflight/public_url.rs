@@ -7,14 +7,16 @@ use crate::config::host_address;
 const CHECK: &str = "public url";
 
 /// Reads the URL from the server's OpenAPI document.
-pub(super) async fn public_url(public: &HttpClient) -> Finding {
+pub async fn public_url(public: &HttpClient) -> Finding {
     match public.get_json("/openapi.json").await {
         Ok(document) => judge(document["servers"][0]["url"].as_str().unwrap_or("")),
         Err(error) => Finding::warn(CHECK, format!("unknown: {error}"), "check --public"),
     }
 }
 
-fn judge(url: &str) -> Finding {
+/// Judges the URL to which buyers are sent.
+#[must_use]
+pub fn judge(url: &str) -> Finding {
     let found = format!("payment_url begins with {}", printable(url));
     let to_do = "set public_url to the address that buyers use, such as https://shop.example";
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));

@@ -20,14 +20,14 @@ const SYNC_WARN: Duration = Duration::from_millis(10);
 const SYNC_FAIL: Duration = Duration::from_millis(50);
 
 /// Checks that a time service keeps the clock.
-pub(super) fn clock_synchronization() -> Finding {
+pub fn clock_synchronization() -> Finding {
     let systemd = output_of("timedatectl", &["show", "--property=NTPSynchronized", "--value"]);
     let chrony = output_of("chronyc", &["-n", "tracking"]);
     judge_clock(systemd.as_deref(), chrony.as_deref())
 }
 
 /// Checks that a start with a wrong clock is refused.
-pub(super) fn clock_guard(accept_clock: bool) -> Finding {
+pub fn clock_guard(accept_clock: bool) -> Finding {
     const CHECK: &str = "clock guard";
     if accept_clock {
         return Finding::warn(
@@ -91,7 +91,7 @@ fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
 }
 
 /// Measures syncs in the directory of the database.
-pub(super) fn disk_syncs(data: &Path) -> Finding {
+pub fn disk_syncs(data: &Path) -> Finding {
     const CHECK: &str = "disk syncs";
     match sync_times(data) {
         Ok(mut times) => {
@@ -140,7 +140,7 @@ fn millis(time: Duration) -> String {
 }
 
 /// Compares the kernel's limits with the settings.
-pub(super) fn kernel(config: &Config, descriptors_max: Option<u64>) -> Vec<Finding> {
+pub fn kernel(config: &Config, descriptors_max: Option<u64>) -> Vec<Finding> {
     let cookies = fs::read_to_string("/proc/sys/net/ipv4/tcp_syncookies").ok();
     let mut findings = limits(config, config::somaxconn(), descriptors_max);
     findings.push(judge_cookies(cookies.as_deref()));
@@ -194,7 +194,7 @@ const PASSING: [(u64, &str, &str); 3] = [
 ];
 
 /// Checks that the file system of the database outlives the machine's and the container's end.
-pub(super) fn disk_kind(data: &Path) -> Finding {
+pub fn disk_kind(data: &Path) -> Finding {
     let found = rustix::fs::statfs(data).map(|found| u64::try_from(found.f_type).unwrap_or(0));
     judge_disk_kind(data, found.map_err(io::Error::from))
 }

@@ -9,7 +9,7 @@ const CHECK: &str = "mail server";
 
 /// Connects, encrypts and logs in as the server's relay does, within `mail.timeout_ms`. `None` if the settings name no mail
 /// server.
-pub(super) async fn mail_server(config: &Config) -> Option<Finding> {
+pub async fn mail_server(config: &Config) -> Option<Finding> {
     let mail = &config.mail;
     let mailer = match Mailer::open(config) {
         Ok(mailer) => mailer?,
