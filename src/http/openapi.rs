@@ -390,6 +390,7 @@ mod tests {
             "Resend" => json::parse_resend(body).map(drop),
             "NewBackup" => json::parse_backup(body).map(drop),
             "NewBuyerTier" => json::parse_tier(body).map(drop),
+            "NewOperatorToken" => json::tokens::parse_new_token(body).map(drop),
             "OrderSearch" => json::parse_search(body).map(drop),
             // Its verifier reads it, and requires a signature.
             "ProviderEvent" => Ok(()),

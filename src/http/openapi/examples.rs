@@ -22,7 +22,7 @@ pub(super) fn add(paths: &mut Value, components: &Map<String, Value>) {
 }
 
 fn value(name: &str, schema: &Value, components: &Map<String, Value>, depth: usize) -> Value {
-    if let Some(usual) = usual(name) {
+    if let Some(usual) = schema["examples"].get(0).cloned().or_else(|| usual(name)) {
         return usual;
     }
     let component = schema["$ref"].as_str().and_then(|reference| reference.rsplit('/').next());
