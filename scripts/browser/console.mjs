@@ -211,12 +211,18 @@ async function aViewer(drop) {
   assert.equal(await page.getByRole("button", { name: /^(Pause|Resume|Stock)/ }).count(), 0, "no lever");
   await page.goto(`${console_}#/orders`);
   await page.getByText("Viewers do not see orders").waitFor();
+  for (const [where, words] of [["tokens", "Only owners see tokens."], ["buyers", "Viewers do not see buyers."], ["preflight", "Viewers run no checks."], ["backups", "Owners see its file"]]) {
+    await page.goto(`${console_}#/${where}`);
+    await page.getByText(words).waitFor();
+  }
+  for (const [method, path, body] of [["POST", `/v1/drops/${drop.id}/pause`, { reason: "x" }], ["POST", "/v1/tokens", { name: "x", role: "owner" }], ["GET", "/v1/preflight"]]) {
+    assert.equal((await api(method, path, body, { token: VIEWER, key: "viewer" })).status, 403, path);
+  }
   await page.context().close();
 }
 
 /// Axe finds nothing, by WCAG 2.2 AA.
 async function accessible(page, what) {
-  await page.evaluate(axe);
   const found = await page.evaluate(async () => {
     const run = await globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"] });
     return run.violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`);
@@ -224,17 +230,28 @@ async function accessible(page, what) {
   findings.push(...found.map((finding) => `${what}: ${finding}`));
 }
 
-/// Every page at three widths, light and dark: nothing is wider than the screen.
-async function everyPage(drop) {
-  const pages = ["live", "drops", `drops/${drop.id}`, "drops/new", `drops/${drop.id}/change`, "orders", "refunds", "auctions", "webhooks", "audit", "gauges", "settings", "runbooks/FirstcomeRefundsDue"];
-  for (const [width, scheme] of [[390, "light"], [1024, "dark"], [1440, "dark"]]) {
+/// Every page at three widths, light and dark: axe finds nothing, and nothing is wider than the screen. A page that waits for
+/// figures has them before it is judged.
+async function everyPage(drop, auction) {
+  const pages = [
+    "live", "drops", `drops/${drop.id}`, "drops/new", `drops/${drop.id}/change`, `drops/${drop.id}/undo`, "orders", "refunds", "auctions",
+    `auctions/${auction.id}`, "auctions/new", "buyers", "buyers/bo", "webhooks", "audit", "gauges", "preflight", "backups", "tokens", "settings",
+    "runbooks/FirstcomeRefundsDue", "orders/0190a1b2-0000-8000-8000-000000000000",
+  ];
+  const looks = [390, 768, 1280].flatMap((width) => ["light", "dark"].map((scheme) => [width, scheme]));
+  for (const [width, scheme] of looks) {
     const page = await open(width, scheme);
     await page.goto(console_);
     await signIn(page, OWNER);
+    await page.evaluate(axe);
     for (const name of pages) {
-      await page.goto(`${console_}#/${name}`);
-      await page.locator("main .card:visible").first().waitFor();
-      if (["live", "drops", "orders", "gauges", "settings"].includes(name)) await page.locator("tbody tr:visible").first().waitFor();
+      await page.evaluate((hash) => (location.hash = hash), `#/${name}`);
+      await page.locator("main .card:visible, main .note:visible").first().waitFor();
+      if (["live", "drops", "orders", "auctions", "gauges", "settings", "tokens"].includes(name)) await page.locator("tbody tr:visible").first().waitFor();
+      if (name === "preflight") {
+        await page.getByRole("button", { name: "Check" }).click();
+        await page.getByRole("status").filter({ hasText: "Not ready for a sale" }).waitFor();
+      }
       const [content, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
       assert.ok(content <= screen, `${name} is ${content} wide on ${screen}`);
       await accessible(page, `${name} at ${width}, ${scheme}`);
@@ -244,6 +261,16 @@ async function everyPage(drop) {
   }
 }
 
+/// Types into the field that has the focus, after it was reached with Tab alone.
+async function tabTo(page, holds, most = 60) {
+  for (let presses = 0; presses < most; presses += 1) {
+    if (await page.evaluate(holds)) return;
+    await page.keyboard.press("Tab");
+  }
+  assert.fail(`not reached by keyboard: ${holds}`);
+}
+
+/// A drop is closed for good with the keyboard alone, and a dialog keeps the focus and gives it back.
 async function byKeyboard(page, drop) {
   await page.goto(`${console_}#/drops/${drop.id}`);
   const lever = page.getByRole("button", { name: "Stock" });
@@ -255,6 +282,153 @@ async function byKeyboard(page, drop) {
   await page.keyboard.press("Escape");
   await dialog(page).waitFor({ state: "detached" });
   assert.ok(await lever.evaluate((element) => element === document.activeElement), "and goes back");
+
+  const name = "Closed by keyboard";
+  const made = await api("POST", "/v1/drops", { sku: "K", name, currency: "KWD", unit_price: 1500, total: 3, starts_at: "2020-01-01T00:00:00Z" }, { key: "by-keyboard" });
+  await page.goto(`${console_}#/drops/${made.body.id}`);
+  await page.getByRole("heading", { name }).waitFor();
+  await page.evaluate(() => document.activeElement?.blur?.());
+  await tabTo(page, () => document.activeElement?.textContent === "Close");
+  await page.keyboard.press("Enter");
+  await until("the dialog has the focus", () => page.evaluate(() => document.activeElement?.id === "act-reason"));
+  await page.keyboard.type("nobody wants it");
+  await page.keyboard.press("Tab");
+  await page.keyboard.type("Closed by key");
+  await page.keyboard.press("Enter");
+  await dialog(page).getByText("Type the name as it stands above.").waitFor();
+  assert.equal(await stateOf(made.body.id), "live", "half a name closes nothing");
+  await page.keyboard.type("board");
+  await page.keyboard.press("Enter");
+  await dialog(page).waitFor({ state: "detached" });
+  assert.equal(await stateOf(made.body.id), "ended");
+}
+
+/// Tokens: one is made and shown once, works, and is revoked; the last owner's stays.
+async function tokens(page) {
+  await page.goto(`${console_}#/tokens`);
+  await row(page, "viewer").first().waitFor();
+  await page.getByRole("button", { name: "New token" }).click();
+  await dialog(page).getByLabel("Name of its holder").fill("night shift");
+  await dialog(page).getByRole("button", { name: "Make the token" }).click();
+  await dialog(page).getByText("must be 1 to 64 letters").waitFor();
+  await dialog(page).getByLabel("Name of its holder").fill("night-shift");
+  await dialog(page).getByLabel("Role").selectOption("operator");
+  await dialog(page).getByRole("button", { name: "Make the token" }).dblclick();
+  await dialog(page).waitFor({ state: "detached" });
+  const secret = await page.locator(".note code").innerText();
+  assert.equal((await api("GET", "/v1/console/session", undefined, { token: secret })).body.name, "night-shift");
+  const made = (await api("GET", "/v1/tokens")).body.data.filter((token) => token.name === "night-shift");
+  assert.equal(made.length, 1, "a double click makes one");
+  await page.getByRole("button", { name: "Hide it" }).click();
+  await page.getByText(secret).waitFor({ state: "hidden" });
+  await page.getByRole("button", { name: "Revoke the token of night-shift" }).click();
+  await dialog(page).getByLabel("To go on, type").fill("night-shift");
+  await dialog(page).getByRole("button", { name: "Revoke for good" }).click();
+  await row(page, "night-shift").getByText("revoked", { exact: true }).waitFor();
+  assert.equal((await api("GET", "/v1/console/session", undefined, { token: secret })).status, 401);
+  await page.getByRole("button", { name: "Revoke the token of owner" }).click();
+  await dialog(page).getByLabel("To go on, type").fill("owner");
+  await dialog(page).getByRole("button", { name: "Revoke for good" }).click();
+  await dialog(page).getByText("the last owner's token in force").waitFor();
+  await page.keyboard.press("Escape");
+  await dialog(page).waitFor({ state: "detached" });
+}
+
+/// A backup is made while the sale goes on, and its file is shown.
+async function aBackup(page) {
+  await page.goto(`${console_}#/backups`);
+  await page.getByRole("button", { name: "Make one now" }).click();
+  await dialog(page).getByLabel("Directory or file").fill(DATA.replace(/data$/, "copy.db"));
+  await dialog(page).getByRole("button", { name: "Make it" }).click();
+  await dialog(page).waitFor({ state: "detached" });
+  await page.getByText("made and verified").waitFor();
+  await page.getByText("copy.db").waitFor();
+}
+
+/// An auction is made from its form, bid on, and cancelled.
+async function anAuction(page) {
+  await page.goto(`${console_}#/auctions/new`);
+  const name = 'The first <i>Ember</i> "אבא" 🔥';
+  await page.getByLabel("Name").fill(name);
+  await page.getByLabel("SKU").fill("LOT-1");
+  await page.getByLabel("Currency").fill("KWD");
+  await page.getByLabel("First price").fill("100000000.000");
+  await page.getByLabel("Starts").fill("2020-01-01T00:00:00");
+  await page.getByLabel("Ends", { exact: true }).fill("2019-01-01T00:00:00");
+  await page.getByRole("button", { name: "Create the auction" }).click();
+  await page.getByText("After the start.").waitFor();
+  await page.getByLabel("Ends", { exact: true }).fill("2099-01-01T00:00:00");
+  await page.getByLabel("Steps").fill("1: 1");
+  await page.getByRole("button", { name: "Create the auction" }).click();
+  await page.getByText("ascending from 0.").waitFor();
+  await page.getByLabel("Steps").fill("0: 1000");
+  await page.getByText("KWD 100,000,000.000").waitFor();
+  await page.getByText("It takes bids at once.").waitFor();
+  await page.getByRole("button", { name: "Create the auction" }).dblclick();
+  await page.getByRole("heading", { name }).waitFor();
+  const made = (await api("GET", "/v1/console/auctions?limit=100")).body.data.filter((auction) => auction.sku === "LOT-1");
+  assert.equal(made.length, 1, "a double click makes one");
+  assert.equal(made[0].start_price, 100_000_000_000, "10^11 minor units");
+  const bid = async (buyer, amount) => {
+    const answer = await api("POST", `/v1/auctions/${made[0].id}/bids`, { buyer, amount }, { at: PUBLIC, key: `${buyer}-${amount}` });
+    assert.equal(answer.status, 201, JSON.stringify(answer.body));
+  };
+  await bid("bo", 100_000_000_000);
+  await bid("cy", 100_001_000_000);
+  await bid("bo", 100_003_000_000);
+  const places = page.getByRole("region", { name: "Table of bidders" }).getByRole("row");
+  await places.filter({ hasText: "bo" }).getByText("KWD 100,003,000.000").waitFor();
+  assert.match(await places.nth(1).innerText(), /bo/, "the leader is first");
+  await page.getByText("leads").waitFor();
+  await keep(page, "auction");
+  return made[0];
+}
+
+async function anAuctionIsCancelled(page, auction) {
+  await page.goto(`${console_}#/auctions/${auction.id}`);
+  await page.getByRole("button", { name: "Cancel the auction" }).click();
+  await dialog(page).getByLabel("Reason").fill("it is broken");
+  await dialog(page).getByLabel("To go on, type").fill(auction.name);
+  await dialog(page).getByRole("button", { name: "Cancel the auction" }).click();
+  await page.locator("main .chip", { hasText: "cancelled" }).waitFor();
+}
+
+/// A buyer's tier is set with its reason, is in force, and is removed.
+async function aTier(page) {
+  await page.goto(`${console_}#/buyers`);
+  await page.getByLabel("Buyer, as the shop names them").fill("a/b <i>x</i>");
+  await page.getByRole("button", { name: "Look up" }).click();
+  await page.getByRole("heading", { name: "a/b <i>x</i>" }).waitFor();
+  await page.getByRole("button", { name: "Set the tier" }).click();
+  await dialog(page).getByLabel("Tier").selectOption("premium");
+  await dialog(page).getByLabel("Reason").fill("a good customer");
+  await dialog(page).getByRole("button", { name: "Set the tier" }).click();
+  await page.getByText("owner: a good customer").waitFor();
+  assert.equal((await api("GET", `/v1/buyers/${encodeURIComponent("a/b <i>x</i>")}/tier`)).body.tier, "premium");
+  await page.getByRole("button", { name: "Remove" }).click();
+  await dialog(page).getByRole("button", { name: "Remove the tier" }).click();
+  await page.getByText("nothing is known against them").waitFor();
+}
+
+/// Two consoles at once: what one does, the other shows by itself; of two steps at once one is done, and the other is told why not.
+async function twoConsoles(page, drop) {
+  const other = await open();
+  for (const one of [page, other]) await one.goto(`${console_}#/drops/${drop.id}`);
+  await signIn(other, OWNER);
+  for (const one of [page, other]) await one.getByRole("button", { name: "Stock" }).click();
+  for (const [one, delta] of [[page, 1], [other, 2]]) {
+    await dialog(one).getByLabel("Units to add").fill(String(delta));
+    await dialog(one).getByLabel("Reason").fill("found in the cellar");
+  }
+  const before = (await api("GET", `/v1/console/drops/${drop.id}`)).body.total;
+  await dialog(page).getByRole("button", { name: "Change the stock" }).click();
+  await dialog(page).waitFor({ state: "detached" });
+  await dialog(other).getByRole("button", { name: "Change the stock" }).click();
+  await dialog(other).getByText("Another operator has changed it meanwhile").waitFor();
+  await dialog(other).getByRole("button", { name: "Leave it" }).click();
+  await other.getByText(`of ${before + 1}`).waitFor();
+  assert.equal((await api("GET", `/v1/console/drops/${drop.id}`)).body.total, before + 1, "once");
+  await other.context().close();
 }
 
 async function storm() {
@@ -265,9 +439,15 @@ async function storm() {
   await aRefund(page, drop);
   await anUndo(page, drop);
   await byKeyboard(page, drop);
+  const auction = await anAuction(page);
+  await aTier(page);
+  await aBackup(page);
+  await twoConsoles(page, drop);
   await aTokenEnds(drop);
+  await tokens(page);
   await aViewer(drop);
-  await everyPage(drop);
+  await everyPage(drop, auction);
+  await anAuctionIsCancelled(page, auction);
 }
 
 async function away() {
@@ -275,11 +455,22 @@ async function away() {
   await page.goto(console_);
   await signIn(page, OWNER);
   await page.getByText(/event/).first().waitFor();
+  // A form that is open stays, and its step is done once the server is back.
+  const made = await api("POST", "/v1/drops", { sku: "A", name: "Away", currency: "JPY", unit_price: 100, total: 3, starts_at: "2020-01-01T00:00:00Z" }, { key: "away" });
+  await page.goto(`${console_}#/drops/${made.body.id}`);
+  await page.getByRole("button", { name: "Pause" }).click();
+  await dialog(page).getByLabel("Reason").fill("before it went away");
   writeFileSync(GONE, "");
   await page.getByText("No figures").waitFor();
+  await dialog(page).getByRole("button", { name: "Pause" }).click();
+  await dialog(page).getByText("Whether it was done is not known").waitFor();
   await keep(page, "away");
   await until("the server is back", () => existsSync(BACK));
   await page.getByText("No figures").waitFor({ state: "hidden" });
+  assert.equal(await dialog(page).getByLabel("Reason").inputValue(), "before it went away");
+  await dialog(page).getByRole("button", { name: "Pause" }).click();
+  await dialog(page).waitFor({ state: "detached" });
+  assert.equal(await stateOf(made.body.id), "paused");
 }
 
 await (process.argv[2] === "away" ? away() : storm());

@@ -20,10 +20,10 @@ const ROLES: &[&str] = &["viewer", "operator", "owner"];
 #[schemars(rename = "OperatorToken")]
 pub struct TokenJson<'a> {
     /// The public half of the token, which its path takes.
-    #[schemars(regex(pattern = "^[0-9a-f]{12}$"), example = "0123456789ab")]
+    #[schemars(regex(pattern = "^[0-9a-f]{12}$"), example = &"0123456789ab")]
     pub id: &'a str,
     /// The name of its holder in the log and in the audit.
-    #[schemars(regex(pattern = rules::OPERATOR_NAME), example = "shop")]
+    #[schemars(regex(pattern = rules::OPERATOR_NAME), example = &"shop")]
     pub name: &'a str,
     #[schemars(with = "super::console::RoleWord")]
     pub role: &'static str,

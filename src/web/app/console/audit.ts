@@ -1,8 +1,22 @@
 // The audit: rows in words, and a reader of its stream of lines.
 import { count } from "../shared/words";
 import { price, spoken } from "./format";
-import { authorization, signedIn } from "./session";
-import type { AuditRow } from "./shapes";
+import { ask, authorization, signedIn } from "./session";
+import type { AuditRow, Drop } from "./shapes";
+
+/** The currencies of drops, which rows do not have. An empty text: it is not known. */
+const currencies = new Map<number, string>();
+/** Drops that are asked for their currency, for one piece of the stream. */
+const ASKED_MAX = 20;
+
+/** Learns the currencies of the drops that rows with an amount name. */
+async function learnCurrencies(rows: AuditRow[]): Promise<void> {
+  const unknown = new Set(rows.filter((row) => row.amount !== undefined).map((row) => row.drop_id));
+  for (const id of [...unknown].filter((one) => one !== undefined && !currencies.has(one)).slice(0, ASKED_MAX)) {
+    const answer = await ask<Drop>(`/v1/console/drops/${id}`);
+    currencies.set(id as number, answer.kind === "ok" ? answer.body.currency : "");
+  }
+}
 
 const WORDS: Record<string, string> = {
   drop_created: "Drop {drop} was created with {units}",
@@ -36,7 +50,7 @@ export function sentence(row: AuditRow): string {
   const order = row.order_seq === undefined ? "" : `Order ${row.order_seq}`;
   const units = row.quantity === undefined ? "" : `${count(Math.abs(row.quantity))} ${Math.abs(row.quantity) === 1 ? "unit" : "units"}`;
   const detail = row.detail ?? {};
-  const currency = typeof detail["currency"] === "string" ? detail["currency"] : "";
+  const currency = typeof detail["currency"] === "string" ? detail["currency"] : (currencies.get(row.drop_id ?? 0) ?? "");
   const amount = row.amount === undefined ? "" : currency ? price(row.amount, currency) : `${row.amount} minor units`;
   const known = WORDS[row.kind];
   const said = known
@@ -69,7 +83,9 @@ export async function readAudit(query: string, signal: AbortSignal, take: (rows:
       if (done) break;
       const lines = (text + value).split("\n");
       text = lines.pop() ?? "";
-      take(lines.filter(Boolean).map((line) => JSON.parse(line) as AuditRow));
+      const rows = lines.filter(Boolean).map((line) => JSON.parse(line) as AuditRow);
+      await learnCurrencies(rows);
+      take(rows);
     }
     return "";
   } catch {

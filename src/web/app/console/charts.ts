@@ -44,7 +44,8 @@ function make(into: HTMLElement, series: uPlot.Series[], axis: uPlot.Axis[], col
     height: 192,
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false } },
-    padding: [8, 8, 0, 0],
+    // Without an axis at the right the last time of day needs its half.
+    padding: [8, axis.length > 2 ? 8 : 36, 0, 0],
     scales: { x: { time: true, range: span }, ...scales },
     series: [{}, ...series],
     axes: axis,
