@@ -23,7 +23,7 @@ file="$rules config exit sqlite store"
 thread="$file capture log telemetry writer read"
 doors="$thread sockets egress admission"
 paid="$thread sockets egress payments"
-served="$thread sockets egress admission payments mail outbox deadlines web api wire http server"
+served="$thread sockets egress admission payments mail outbox deadlines web api wire client preflight http server"
 
 # room, stage, seconds for the tests, set of rooms, tests (`lib` are the unit tests of all these rooms)
 stages='

@@ -19,6 +19,9 @@ FullKeepsMemory        faults       a_disk_that_fills_and_frees_twenty_times_sel
 NeverTooOld            writer       a_buyers_command_that_waited_too_long_is_not_decided_and_an_operators_is
 LeaverCancels          writer       a_client_that_leaves_takes_nothing_with_it
 OneTooMany             engine_rules all_units_or_none
+LastOwnerGoes          console an_owner_makes_a_token_once_and_revokes_all_but_the_last_owners
+ViewerMay              console a_role_reads_what_it_may_and_a_token_that_is_revoked_ends_its_stream
+SecretSettingShown     console no_secret_of_the_settings_is_in_any_answer
 RiskBeforeOperator     buyer_tiers a_tier_of_an_operator_wins_over_the_risk_score_which_stays_in_sight
 TierForgotten          buyer_tiers tiers_survive_a_restart_and_the_audit_tells_them_without_the_buyers_name
 ShardIgnored           engine_model the_engine_agrees_with_a_naive_second_implementation

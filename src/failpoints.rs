@@ -39,6 +39,10 @@ pub enum Bug {
     VerifySkipsCaps,
     /// A drop is found by its number alone, whatever shard its id names.
     ShardIgnored,
+    /// A token's role is not compared with the role that a route requires.
+    ViewerMay,
+    /// A setting that may have a secret is shown as it is.
+    SecretSettingShown,
     /// The last token of an owner can be revoked by a request.
     LastOwnerGoes,
     /// The tiers of operators are not read at a start.

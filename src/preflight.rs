@@ -21,7 +21,7 @@ use crate::telemetry::catalogue as metric;
 use crate::telemetry::page::MetricsPage;
 use finding::Finding;
 
-/// What a server knows of itself when it checks itself.
+/// The parts of a server that its own checks read.
 pub struct OwnState<'a> {
     pub config: &'a Config,
     pub page: &'a MetricsPage,

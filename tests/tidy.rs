@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // The settings of every connection to a file.
     ("sqlite", &[]),
     ("output", &[]),
-    ("config", &["types"]),
+    ("config", &["types", "failpoints"]),
     ("telemetry", &["types"]),
     ("failpoints", &[]),
     // The timers of connections, for both protocols.

@@ -106,7 +106,7 @@ pub struct ConsoleGauges {
     pub streams: f64,
     /// The instant of the newest backup, in seconds since 1970; that of the start, if there was none.
     pub backup_last_seconds: f64,
-    /// The interval of backups by schedule, in seconds; 0 if there is none.
+    /// The interval of backups by schedule, in seconds; 0 if the schedule is off.
     pub backup_interval_seconds: f64,
     /// The size of the backup that was made last.
     pub backup_bytes: f64,
