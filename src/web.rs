@@ -8,13 +8,16 @@ pub mod console;
 pub mod docs;
 pub mod order;
 pub mod policy;
+pub mod refusal;
 pub mod report;
 pub mod runbooks;
 pub mod shop;
+pub mod timeline;
 pub mod words;
 
 use maud::{DOCTYPE, Markup, html};
 
+use refusal::Refusal;
 use words::Language;
 
 use crate::types::text::rfc3339;
@@ -77,7 +80,7 @@ fn header(frame: &PageFrame<'_>) -> Markup {
             @if frame.has_shop { a.brand href=(language.path("/")) { (frame.shop_name) } } @else { span.brand { (frame.shop_name) } }
             nav aria-label=(frame.text("shop.language")) {
                 @for tag in Language::tags() {
-                    a href={ (frame.path) "?lang=" (tag) } hreflang=(tag) lang=(tag) aria-current=[(tag == language.tag()).then_some("true")] {
+                    a href=(words::path_in(frame.path, tag)) hreflang=(tag) lang=(tag) aria-current=[(tag == language.tag()).then_some("true")] {
                         (tag.to_uppercase())
                     }
                 }
@@ -87,22 +90,23 @@ fn header(frame: &PageFrame<'_>) -> Markup {
     }
 }
 
-/// A notice above the content.
-fn notice(text: Option<&str>) -> Markup {
-    html! { @if let Some(text) = text { p.note.bad role="alert" { (text) } } }
+/// A refusal above the content.
+fn notice(refusal: Option<&Refusal>) -> Markup {
+    html! { @if let Some(refusal) = refusal { div.note.bad role="alert" { b { (refusal.title) } p { (refusal.text) } } } }
 }
 
-/// An amount. Scripts write it as the reader's language does.
-fn amount(amount: Amount, currency: Currency) -> Markup {
+/// An amount in the page's language. Scripts write it with the currency's sign.
+fn amount(frame: &PageFrame<'_>, amount: Amount, currency: Currency) -> Markup {
     html! {
         span.num data-amount=(amount.get()) data-currency=(currency.as_str()) data-digits=(money::digits_of(currency)) {
-            (money::shown(amount, currency))
+            (frame.language.amount(amount, currency))
         }
     }
 }
 
-/// An instant in UTC. Scripts write it in the reader's time.
-fn instant(at: UnixMillis) -> Markup {
+/// Returns an instant in UTC. Scripts write it in the reader's time.
+#[must_use]
+pub fn instant(at: UnixMillis) -> Markup {
     let text = rfc3339(at);
     // `2026-11-28T12:30:00.000Z`, to the minute.
     let shown = text.get(..16).unwrap_or(&text).replace('T', " ");

@@ -183,7 +183,7 @@ const tests = {
   async "is told that it is sold out, and that there is no such order"() {
     const page = await buyer();
     await ask(page, "Shoe last", "fay");
-    await page.getByRole("alert").getByText("Available: 0").waitFor();
+    await page.getByRole("alert").getByText("0 are free now").waitFor();
     await page.goto(`${shop}/pay/00000000-002a-8c0d-9e1f-5a6b7c8d9e0f`);
     await shows(page, "Page not found");
   },

@@ -56,6 +56,18 @@ pub fn sentence(row: &HistoryRow, currency: Currency) -> String {
     }
 }
 
+/// Returns the money that an event moved. `currency` is that of the order's drop.
+#[must_use]
+pub fn money_of(row: &HistoryRow, currency: Currency) -> Option<(Amount, Currency)> {
+    EventDetail::of(row, currency).money()
+}
+
+/// Returns true if an event is an operator's doing.
+#[must_use]
+pub fn is_by_operator(row: &HistoryRow, currency: Currency) -> bool {
+    EventDetail::of(row, currency).text("by") == "operator"
+}
+
 /// The values of an event.
 struct EventDetail<'a> {
     row: &'a HistoryRow,
@@ -80,16 +92,17 @@ impl EventDetail<'_> {
         }
     }
 
-    /// The money that moved: a column, or for money that is not the drop's a member of the detail.
     fn amount(&self) -> String {
+        self.money().map_or_else(|| "an amount".into(), |(amount, currency)| money::shown(amount, currency))
+    }
+
+    /// The money that moved: a column, or for money that is not the drop's a member of the detail.
+    fn money(&self) -> Option<(Amount, Currency)> {
         let column = self.row.amount.and_then(|amount| u64::try_from(amount).ok());
         let minor =
             column.or_else(|| self.detail["amount"].as_u64()).or_else(|| self.detail["foreign_amount"].as_u64());
         let foreign = ["foreign_currency", "currency"].iter().find_map(|member| Currency::new(self.text(member)));
-        match minor.and_then(Amount::new) {
-            Some(amount) => money::shown(amount, foreign.unwrap_or(self.currency)),
-            None => "an amount".into(),
-        }
+        minor.and_then(Amount::new).map(|amount| (amount, foreign.unwrap_or(self.currency)))
     }
 
     /// The payment, as its provider names it.

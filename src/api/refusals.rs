@@ -152,7 +152,9 @@ pub const fn pointer_of(identity: IdentityKind) -> &'static str {
     }
 }
 
-fn field_error(invalid: &Invalid) -> FieldError {
+/// Returns the mistake of a command that is invalid.
+#[must_use]
+pub fn field_error(invalid: &Invalid) -> FieldError {
     let (pointer, detail) = match invalid {
         Invalid::EndBeforeStart => ("/ends_at", "must be after starts_at".into()),
         Invalid::EndInThePast => ("/ends_at", "must be in the future; close the drop to end it now".into()),

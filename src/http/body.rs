@@ -72,18 +72,21 @@ pub async fn read_json(headers: &HeaderMap, body: Incoming, bounds: BodyBounds<'
 ///
 /// # Errors
 /// `unsupported-media-type`, `body-too-large`, `malformed`.
-pub async fn read_form<T: DeserializeOwned>(
-    headers: &HeaderMap,
-    body: Option<Incoming>,
-    bounds: BodyBounds<'_>,
-) -> Result<T, Problem> {
+pub async fn read_form(headers: &HeaderMap, body: Option<Incoming>, bounds: BodyBounds<'_>) -> Result<Bytes, Problem> {
     if !is_media_type(headers, "application/x-www-form-urlencoded") || is_encoded(headers) {
         return Err(Problem::UnsupportedMediaType);
     }
     let Some(body) = body else { return Err(Problem::Malformed("Not the form.".into())) };
-    let bytes = read_whole(headers, body, bounds, bounds.limits.body_bytes_max).await?;
+    read_whole(headers, body, bounds, bounds.limits.body_bytes_max).await
+}
+
+/// Parses the form of a page.
+///
+/// # Errors
+/// `malformed`.
+pub fn parse_form<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // The input is not quoted in the response: a form has names and addresses.
-    serde_html_form::from_bytes(&bytes).map_err(|_| Problem::Malformed("Not the form of this page.".into()))
+    serde_html_form::from_bytes(bytes).map_err(|_| Problem::Malformed("Not the form of this page.".into()))
 }
 
 /// Reads a body of any kind of at most `bytes_max` bytes, in time.

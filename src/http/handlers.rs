@@ -20,6 +20,8 @@ pub(super) mod order_history;
 pub(super) mod order_lists;
 pub(super) mod order_payments;
 pub(super) mod orders;
+pub(super) mod page_problems;
+mod page_words;
 pub(super) mod pages;
 pub(super) mod payments;
 pub(super) mod preflight;

@@ -90,6 +90,8 @@ pub struct Route {
     pub orders_drop: bool,
     /// A page, or a file of pages, for browsers only: not part of the contract with clients.
     pub is_page: bool,
+    /// Browsers that ask for a page get their problems as pages.
+    pub shows_pages: bool,
     /// The statuses of successful responses.
     pub success: &'static [u16],
     /// The codes of its own problems, in groups (`allowed_responses`).
@@ -129,6 +131,7 @@ impl Route {
             is_leaders: false,
             orders_drop: false,
             is_page: false,
+            shows_pages: false,
             success: &[],
             problems: &[],
             request_body: None,
@@ -195,6 +198,11 @@ impl Route {
 
     pub(super) const fn page(mut self) -> Route {
         self.is_page = true;
+        self.shows_pages()
+    }
+
+    pub(super) const fn shows_pages(mut self) -> Route {
+        self.shows_pages = true;
         self
     }
 

@@ -17,6 +17,7 @@ use super::body::{Body, BodyBounds};
 use super::console::prometheus::PrometheusClient;
 use super::console::state::ConsoleState;
 use super::date_header::DateHeader;
+use super::handlers::page_problems::FormFields;
 use super::node_headers::NodeHeaders;
 use super::origin::{add_origin_headers, allowed_origin, check_admin_host};
 use super::problem_response::problem_response;
@@ -120,6 +121,8 @@ pub struct Worker {
     pub(super) timeline: Cell<Option<WriteTimeline>>,
     /// The charges of the request polled last, which has named a buyer; that request takes them after the poll.
     named: Cell<Option<Box<Passed>>>,
+    /// The form that the request polled last has read; that request takes it after the poll.
+    pub(super) page_form: Cell<Option<FormFields>>,
     /// Sends long queries to the query thread.
     pub queries: QueryQueue,
     pub sampler: RefCell<MetricsSampler>,
@@ -185,6 +188,7 @@ impl Worker {
             access,
             timeline: Cell::new(None),
             named: Cell::new(None),
+            page_form: Cell::new(None),
             queries,
             sampler: RefCell::default(),
             console: ConsoleState::default(),

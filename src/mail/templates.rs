@@ -11,6 +11,7 @@ use super::details::{MailDetails, MailSubject, examples};
 use super::formats;
 use super::kind::MailKind;
 use crate::config::ConfigError;
+use crate::types::money;
 
 /// Bytes of one template.
 const TEMPLATE_BYTES_MAX: u64 = 64 * 1024;
@@ -145,7 +146,7 @@ impl Templates {
     }
 
     fn values(&self, details: &MailDetails, language: &str) -> Value {
-        let money = |(amount, currency)| formats::amount(amount, currency, language);
+        let written = |(amount, currency)| money::written(amount, currency, language);
         let instant = |at| formats::instant(at, &self.zone, language);
         let mut values: BTreeMap<&str, Value> = BTreeMap::from([
             ("product", one_line(&details.product).into()),
@@ -159,14 +160,14 @@ impl Templates {
             MailSubject::Order(order) => values.extend([
                 ("code", Value::from(order.code.as_str())),
                 ("quantity", order.quantity.into()),
-                ("total", money(order.total).into()),
-                ("amount", order.amount.map(money).unwrap_or_default().into()),
+                ("total", written(order.total).into()),
+                ("amount", order.amount.map(written).unwrap_or_default().into()),
                 ("pay_url", order.pay_url.as_str().into()),
                 ("pay_until", instant(order.pay_until).into()),
             ]),
             MailSubject::Auction(auction) => values.extend([
-                ("price", Value::from(money(auction.price))),
-                ("minimum", money(auction.minimum).into()),
+                ("price", Value::from(written(auction.price))),
+                ("minimum", written(auction.minimum).into()),
                 ("ends", instant(auction.ends_at).into()),
                 ("ending", auction.ending().into()),
                 ("auction_url", auction.url.as_deref().unwrap_or_default().into()),

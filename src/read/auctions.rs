@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::lists::ListPage;
+use super::lists::{ListPage, ROWS_SCANNED_MAX, first_fitting};
 use super::rows::{OrderRow, order_by_seq};
 use crate::types::{AuctionId, AuctionState, BuyerText, Currency, DropId, Increment, Seq, UnitPrice, UnixMillis};
 
@@ -103,10 +103,17 @@ pub fn auctions(connection: &Connection, after: u32, limit: u32) -> rusqlite::Re
     Ok(page(items, limit, |auction| u64::from(auction.id.get())))
 }
 
-/// Returns the newest auctions, newest first.
-pub fn newest_auctions(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<AuctionRow>> {
-    let mut statement = connection.prepare_cached(auction_where!("TRUE ORDER BY auctions.id DESC LIMIT ?1"))?;
-    statement.query_map(params![limit], auction_of)?.collect()
+/// Returns the auctions below `before` whose state fits, newest first. A page scans a bounded number of rows.
+pub fn auctions_before(
+    connection: &Connection,
+    before: u32,
+    fits: impl Fn(AuctionState) -> bool,
+    limit: usize,
+) -> rusqlite::Result<ListPage<AuctionRow>> {
+    let mut statement =
+        connection.prepare_cached(auction_where!("auctions.id < ?1 ORDER BY auctions.id DESC LIMIT ?2"))?;
+    let rows = statement.query_map(params![before, ROWS_SCANNED_MAX], auction_of)?;
+    first_fitting(rows, limit, |auction| (auction.id.get(), fits(auction.state)))
 }
 
 /// An accepted bid as clients see it.

@@ -5,10 +5,10 @@ use rusqlite::{Connection, Row, params};
 
 use super::payments;
 use super::rows::{DropRow, OrderRow, contact_of, drop_of, order_by_seq, order_of};
-use crate::types::{Contact, DropId, OrderState, Seq};
+use crate::types::{Contact, DropId, DropState, OrderState, Seq};
 
 /// Maximum number of rows that one page scans.
-const ROWS_SCANNED_MAX: u32 = 5000;
+pub(super) const ROWS_SCANNED_MAX: u32 = 5000;
 
 /// A page of items, and the start of the next one.
 #[derive(Debug)]
@@ -45,15 +45,46 @@ pub fn drops(connection: &Connection, after: u32, limit: u32) -> rusqlite::Resul
     Ok(ListPage { items, next_after })
 }
 
-/// Returns the newest drops, newest first.
-pub fn newest_drops(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<DropRow>> {
+/// Returns the drops below `before`, newest first, of one state if that is wanted. A page scans a bounded number of rows: it may
+/// be short although there are more.
+pub fn drops_before(
+    connection: &Connection,
+    before: u32,
+    state: Option<DropState>,
+    limit: usize,
+) -> rusqlite::Result<ListPage<DropRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
              per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version,
              email_limit, phone_limit, payment_limit, address_limit, challenge, challenge_below
-         FROM drops WHERE NOT EXISTS (SELECT 1 FROM auctions WHERE drop_id = drops.id) ORDER BY id DESC LIMIT ?1",
+         FROM drops WHERE id < ?1 AND NOT EXISTS (SELECT 1 FROM auctions WHERE drop_id = drops.id)
+         ORDER BY id DESC LIMIT ?2",
     )?;
-    statement.query_map(params![limit], drop_of)?.collect()
+    let rows = statement.query_map(params![before, ROWS_SCANNED_MAX], drop_of)?;
+    first_fitting(rows, limit, |drop| (drop.id.get(), state.is_none_or(|state| drop.state() == state)))
+}
+
+/// Returns the first rows that fit. `look` gives a row's number and whether it fits; the next page starts at the last number that
+/// was looked at.
+pub(super) fn first_fitting<T>(
+    rows: impl Iterator<Item = rusqlite::Result<T>>,
+    limit: usize,
+    look: impl Fn(&T) -> (u32, bool),
+) -> rusqlite::Result<ListPage<T>> {
+    let (mut items, mut scanned, mut last) = (Vec::new(), 0u32, None);
+    for row in rows {
+        let row = row?;
+        let (number, fits) = look(&row);
+        if fits && items.len() >= limit {
+            return Ok(ListPage { items, next_after: last });
+        }
+        scanned = scanned.saturating_add(1);
+        last = Some(u64::from(number));
+        if fits {
+            items.push(row);
+        }
+    }
+    Ok(ListPage { items, next_after: last.filter(|_| scanned >= ROWS_SCANNED_MAX) })
 }
 
 /// Filter of orders; all set conditions must hold.

@@ -13,6 +13,50 @@ pub fn shown(amount: Amount, currency: Currency) -> String {
     format!("{text} {}", currency.as_str())
 }
 
+/// Returns an amount with its currency as a language writes it: `1,234.50 EUR` in English, `1.234,50 EUR` and `1.250.000 ₫` in
+/// Vietnamese; in other languages without separators of thousands, which is read the same everywhere.
+#[must_use]
+pub fn written(amount: Amount, currency: Currency, language: &str) -> String {
+    let plain = shown(amount, currency);
+    let Some((_, point)) = separators(language) else { return plain };
+    let (number, code) = plain.split_once(' ').unwrap_or((&plain, ""));
+    let (whole, part) = number.split_once('.').map_or((number, None), |(whole, part)| (whole, Some(part)));
+    let mut text = grouped(whole, language);
+    if let Some(part) = part {
+        text.push(point);
+        text.push_str(part);
+    }
+    let unit = if code == "VND" && primary(language) == "vi" { "₫" } else { code };
+    format!("{text} {unit}")
+}
+
+/// Returns the digits of a whole number in groups of three, as a language writes them.
+#[must_use]
+pub fn grouped(digits: &str, language: &str) -> String {
+    let Some((group, _)) = separators(language) else { return digits.into() };
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len().saturating_sub(at)).is_multiple_of(3) {
+            text.push(group);
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The separator of thousands and the sign before the fraction.
+fn separators(language: &str) -> Option<(char, char)> {
+    match primary(language) {
+        "en" => Some((',', '.')),
+        "vi" => Some(('.', ',')),
+        _ => None,
+    }
+}
+
+fn primary(language: &str) -> &str {
+    language.split('-').next().unwrap_or(language)
+}
+
 /// Returns the number of digits after the point. Nearly all currencies have two; the few without a defined number (gold,
 /// testing) are shown with two.
 #[must_use]
@@ -78,6 +122,24 @@ mod tests {
         ] {
             assert_eq!(read(text, code), None, "{text} {code}");
         }
+    }
+
+    #[test]
+    fn amounts_are_written_as_the_language_writes_them() {
+        let shown = |minor, code, language| {
+            written(Amount::new(minor).expect("an amount"), Currency::new(code).expect("a currency"), language)
+        };
+        assert_eq!(shown(123_450, "EUR", "en"), "1,234.50 EUR");
+        assert_eq!(shown(123_450, "EUR", "vi"), "1.234,50 EUR");
+        assert_eq!(shown(1_250_000, "VND", "vi"), "1.250.000 ₫");
+        assert_eq!(shown(1_250_000, "VND", "vi-VN"), "1.250.000 ₫");
+        assert_eq!(shown(1_250_000, "VND", "en"), "1,250,000 VND");
+        assert_eq!(shown(5, "EUR", "en"), "0.05 EUR");
+        assert_eq!(shown(100_000, "EUR", "en"), "1,000.00 EUR");
+        assert_eq!(shown(99_999, "EUR", "vi"), "999,99 EUR");
+        assert_eq!(shown(123_450, "EUR", "de"), "1234.50 EUR");
+        assert_eq!(shown(100_000_000_000, "KWD", "vi"), "100.000.000,000 KWD");
+        assert_eq!(shown(100_000_000_000, "JPY", "en"), "100,000,000,000 JPY");
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub(super) fn tile(frame: &PageFrame<'_>, lot: &Lot) -> Markup {
                 span class={ "chip " (tone) } { (frame.text("shop.auctions")) " · " (frame.text(word)) }
                 h2 dir="auto" { a href=(frame.language.path(&lot.path())) { (lot.name) } }
                 p.row {
-                    b { (amount(lot.price, lot.currency)) }
+                    b { (amount(frame, lot.price, lot.currency)) }
                     span.soft.small { (frame.text(price_label(lot))) }
                 }
             }
@@ -83,7 +83,7 @@ pub fn auction(frame: &PageFrame<'_>, lot: &Lot) -> String {
                 h1 dir="auto" { (lot.name) }
                 div {
                     p.soft.small x-text="priceLabel" { (frame.text(price_label(lot))) }
-                    p.clock.num x-text="priceText" { (amount(lot.price, lot.currency)) }
+                    p.clock.num x-text="priceText" { (amount(frame, lot.price, lot.currency)) }
                 }
                 p.row.start.small {
                     span.num x-text="bidsText" { (frame.language.filled("auction.bids.other", &[("n", &lot.bids.to_string())])) }
@@ -102,7 +102,7 @@ fn form(frame: &PageFrame<'_>, lot: &Lot) -> Markup {
     html! {
         noscript { p.note.warn { (frame.text("auction.need_script")) } }
         form.card x-cloak x-show="isOpen" x-on:submit="bid" {
-            p.row { span { (frame.text("auction.next")) } b.num x-text="minimumText" { (amount(lot.minimum_next, lot.currency)) } }
+            p.row { span { (frame.text("auction.next")) } b.num x-text="minimumText" { (amount(frame, lot.minimum_next, lot.currency)) } }
             label.field {
                 span { (frame.text("auction.amount")) " (" (lot.currency.as_str()) ")" }
                 input name="amount" inputmode="decimal" autocomplete="off" required x-ref="amount" x-bind:placeholder="minimumPlain";

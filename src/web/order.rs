@@ -2,8 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::{PageFrame, amount, instant, notice, page};
-use crate::types::{Amount, Currency, OrderState, Quantity, Seq, UnixMillis, money};
+use super::refusal::Refusal;
+use super::timeline::{OrderStep, timeline};
+use super::{PageFrame, amount, notice, page};
+use crate::types::{Amount, Currency, OrderState, Quantity, Seq, UnixMillis};
 
 /// The way in which an order can be paid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,12 +45,14 @@ pub struct OrderPage<'a> {
     pub cancelled_by_operator: bool,
     pub reserved_at: UnixMillis,
     pub expires_at: UnixMillis,
-    pub paid_at: Option<UnixMillis>,
-    pub ended_at: Option<UnixMillis>,
+    /// The order's last events, oldest first.
+    pub steps: &'a [OrderStep],
     /// The order's last event, so that two clicks on one page are one.
     pub last_seq: Seq,
+    /// The tag of the order as the API has it: a script asks for what is newer.
+    pub etag: &'a str,
     pub payment_option: PaymentOption,
-    pub notice: Option<&'a str>,
+    pub refusal: Option<&'a Refusal>,
 }
 
 /// The interval in seconds at which a page that waits for a provider reloads.
@@ -72,11 +76,11 @@ impl OrderPage<'_> {
     #[must_use]
     pub fn render(&self) -> String {
         let frame = &self.frame;
-        let (title, words) = self.words();
+        let title = self.text(self.chip());
         let seconds = self.live_seconds();
         let body = html! {
-            (notice(self.notice))
-            div.order x-data="order" data-order=(self.id) data-state=(self.state.as_str())
+            (notice(self.refusal))
+            div.order x-data="order" data-order=(self.id) data-state=(self.state.as_str()) data-etag=(self.etag)
                 data-from=(self.reserved_at.get()) data-until=[seconds.map(|_| self.expires_at.get())]
             {
                 section.card {
@@ -86,7 +90,7 @@ impl OrderPage<'_> {
                         div.bar.warn aria-hidden="true" { span x-ref="bar" {} }
                     }
                     h1 { (title) }
-                    p { (words) }
+                    p data-live="words" { (self.words()) }
                     div.note role="status" aria-live="polite" x-cloak x-show="hasNotice" x-bind:class="tone" {
                         b x-text="noticeTitle" {}
                         p x-text="noticeText" {}
@@ -132,55 +136,43 @@ impl OrderPage<'_> {
         }
     }
 
-    /// Returns a title and a text for the state.
-    fn words(&self) -> (&'static str, String) {
-        let due = money::shown(self.refund_due, self.currency);
-        let with_due = |key| self.frame.language.filled(key, &[("due", &due)]);
-        let text = match (self.state, self.payment_option) {
-            (OrderState::Reserved | OrderState::AwaitingPayment, PaymentOption::NotTaken) => {
-                self.text("order.not_taken").into()
-            }
-            (OrderState::Reserved | OrderState::AwaitingPayment, PaymentOption::NoPage) => {
-                self.text("order.no_page").into()
-            }
+    /// Returns what the state means, and what to do.
+    fn words(&self) -> Markup {
+        let frame = &self.frame;
+        let with_due = |key| frame.language.filled_with(key, &[("due", amount(frame, self.refund_due, self.currency))]);
+        let key = match (self.state, self.payment_option) {
+            (OrderState::Reserved | OrderState::AwaitingPayment, PaymentOption::NotTaken) => "order.not_taken",
+            (OrderState::Reserved | OrderState::AwaitingPayment, PaymentOption::NoPage) => "order.no_page",
             (OrderState::Reserved, PaymentOption::SessionPending | PaymentOption::Sandbox | PaymentOption::Shop) => {
-                self.text("order.reserved_text").into()
+                "order.reserved_text"
             }
-            (OrderState::AwaitingPayment, PaymentOption::SessionPending) if self.is_pay_page => {
-                self.text("order.preparing").into()
-            }
-            (OrderState::AwaitingPayment, PaymentOption::Sandbox) if self.is_pay_page => self.text("order.play").into(),
-            (OrderState::AwaitingPayment, PaymentOption::SessionPending | PaymentOption::Sandbox) => {
-                self.text("order.keep").into()
-            }
-            (OrderState::AwaitingPayment, PaymentOption::Shop) => self.text("order.shop_tells").into(),
-            (OrderState::Paid, _) if self.refund_due == Amount::ZERO => self.text("order.paid_text").into(),
-            (OrderState::Paid, _) => with_due("order.paid_over"),
-            (OrderState::Cancelled, _) if self.cancelled_by_operator => self.text("order.cancelled_by_shop").into(),
-            (OrderState::Cancelled, _) => self.text("order.cancelled_text").into(),
-            (OrderState::Expired, _) => self.text("order.expired_text").into(),
-            (OrderState::RefundDue, _) => with_due("order.refund_due_text"),
-            (OrderState::Refunded, _) => self.text("order.refunded_text").into(),
+            (OrderState::AwaitingPayment, PaymentOption::SessionPending) if self.is_pay_page => "order.preparing",
+            (OrderState::AwaitingPayment, PaymentOption::Sandbox) if self.is_pay_page => "order.play",
+            (OrderState::AwaitingPayment, PaymentOption::SessionPending | PaymentOption::Sandbox) => "order.keep",
+            (OrderState::AwaitingPayment, PaymentOption::Shop) => "order.shop_tells",
+            (OrderState::Paid, _) if self.refund_due == Amount::ZERO => "order.paid_text",
+            (OrderState::Paid, _) => return with_due("order.paid_over"),
+            (OrderState::Cancelled, _) if self.cancelled_by_operator => "order.cancelled_by_shop",
+            (OrderState::Cancelled, _) => "order.cancelled_text",
+            (OrderState::Expired, _) => "order.expired_text",
+            (OrderState::RefundDue, _) => return with_due("order.refund_due_text"),
+            (OrderState::Refunded, _) => "order.refunded_text",
         };
-        (self.text(self.chip()), text)
+        html! { (self.text(key)) }
     }
 
     fn facts(&self) -> Markup {
+        let frame = &self.frame;
         html! {
             section.card {
-                dl {
+                dl data-live="facts" {
                     dt { (self.text("order.number")) } dd.num { (self.code) }
                     dt { (self.text("order.item")) } dd { span.num { (self.quantity.get()) " × " } bdi { (self.drop_name) } }
-                    dt { (self.text("order.amount")) } dd { b { (amount(self.amount, self.currency)) } }
-                    @if self.refunded != Amount::ZERO { dt { (self.text("order.refunded")) } dd { (amount(self.refunded, self.currency)) } }
+                    dt { (self.text("order.amount")) } dd { b { (amount(frame, self.amount, self.currency)) } }
+                    @if self.refunded != Amount::ZERO { dt { (self.text("order.refunded")) } dd { (amount(frame, self.refunded, self.currency)) } }
                 }
                 h2.small-title { (self.text("order.history")) }
-                dl {
-                    dt { (self.text("order.reserved_at")) } dd { (instant(self.reserved_at)) }
-                    @if self.state.is_live() { dt { (self.text("order.until")) } dd { (instant(self.expires_at)) } }
-                    @if let Some(at) = self.paid_at { dt { (self.text("order.paid_at")) } dd { (instant(at)) } }
-                    @if let Some(at) = self.ended_at { dt { (self.text(self.chip())) } dd { (instant(at)) } }
-                }
+                div data-live="history" { (timeline(frame, self.steps, self.state.is_live().then_some(self.expires_at))) }
             }
         }
     }
@@ -196,7 +188,7 @@ impl OrderPage<'_> {
                 label.field { (self.text("order.email")) input name="email" type="email" autocomplete="email" maxlength="254" required; }
                 label.field { (self.text("order.name")) input name="name" autocomplete="name" maxlength="120"; }
                 label.field { (self.text("order.phone")) " (" (self.text("order.optional")) ")" input name="phone" type="tel" autocomplete="tel" maxlength="40"; }
-                label.field { (self.text("order.address")) " (" (self.text("order.optional")) ")" textarea name="address" autocomplete="street-address" rows="3" maxlength="160" {} }
+                label.field { (self.text("order.address")) " (" (self.text("order.optional")) ")" textarea name="address" autocomplete="street-address" rows="3" maxlength="500" {} }
                 button.button.wide x-bind:disabled="isSending" { (self.text(button)) }
             }
         }
@@ -208,7 +200,7 @@ impl OrderPage<'_> {
         html! {
             @if is_payable && !self.is_pay_page {
                 a.button.wide href=(self.frame.language.path(&format!("/pay/{}", self.id))) {
-                    (self.frame.language.filled("order.pay", &[("price", &money::shown(self.amount, self.currency))]))
+                    span { (self.frame.language.filled_with("order.pay", &[("price", amount(&self.frame, self.amount, self.currency))])) }
                 }
             }
             @if self.payment_option != PaymentOption::SessionPending || !self.is_pay_page {
@@ -252,7 +244,7 @@ mod tests {
         UnixMillis::new(ms).expect("in range")
     }
 
-    fn shown(change: impl FnOnce(&mut OrderPage<'_>)) -> (String, Option<u64>) {
+    fn shown<'a>(change: impl FnOnce(&mut OrderPage<'a>)) -> (String, Option<u64>) {
         let amount = |amount| Amount::new(amount).expect("an amount");
         let mut page = OrderPage {
             frame: PageFrame {
@@ -278,11 +270,11 @@ mod tests {
             cancelled_by_operator: false,
             reserved_at: at(0),
             expires_at: at(61_001),
-            paid_at: None,
-            ended_at: None,
+            steps: &[],
             last_seq: Seq::new(7).expect("in range"),
+            etag: "\"o1\"",
             payment_option: PaymentOption::Shop,
-            notice: None,
+            refusal: None,
         };
         change(&mut page);
         (page.render(), page.refresh_seconds())
@@ -290,9 +282,10 @@ mod tests {
 
     #[test]
     fn texts_of_others_are_text() {
-        let (page, _) = shown(|page| page.notice = Some("<b>no</b>"));
+        let refusal = Refusal { title: "<i>no", text: html! { "<b>no</b>" } };
+        let (page, _) = shown(|page| page.refusal = Some(&refusal));
         assert!(page.contains("&lt;script&gt;") && !page.contains("<script>") && !page.contains("<b>no"), "{page}");
-        assert!(page.contains("298.00 EUR") && page.contains(">1:02<"), "{page}");
+        assert!(page.contains("298.00 EUR") && !page.contains("<i>no") && page.contains(">1:02<"), "{page}");
     }
 
     #[test]
@@ -336,7 +329,7 @@ mod tests {
         assert!(
             shown(|page| (page.state, page.refund_due) = (OrderState::RefundDue, Amount::new(5).expect("an amount")))
                 .0
-                .contains("0.05 EUR will be refunded")
+                .contains("0.05 EUR</span> will be refunded")
         );
     }
 }

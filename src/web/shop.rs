@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::auction::Lot;
+use super::refusal::Refusal;
 use super::{PageFrame, amount, instant, page};
 use crate::types::{Amount, Currency, DropId, DropState, IdentityLimits, UnixMillis};
 
@@ -80,19 +81,74 @@ fn picture(name: &str, image_url: Option<&str>) -> Markup {
     }
 }
 
+/// A part of the list.
+#[derive(Clone, Copy, Debug)]
+pub struct ListPart<'a> {
+    pub offers: &'a [Offer],
+    pub lots: &'a [Lot],
+    /// The state of all that is shown, if the reader chose one.
+    pub state: Option<DropState>,
+    /// The number below which older drops are, if there are any; the same of auctions.
+    pub older_drops: Option<u64>,
+    pub older_auctions: Option<u64>,
+    /// True for the part that a reader sees first.
+    pub is_newest: bool,
+}
+
+/// The states in the order in which the list offers them.
+const STATES: [DropState; 5] =
+    [DropState::Live, DropState::Scheduled, DropState::Paused, DropState::SoldOut, DropState::Ended];
+
+impl ListPart<'_> {
+    fn path(&self, more: &str) -> String {
+        match (self.state, more) {
+            (None, "") => "/".into(),
+            (None, more) => format!("/?{more}"),
+            (Some(state), "") => format!("/?state={}", state.as_str()),
+            (Some(state), more) => format!("/?state={}&{more}", state.as_str()),
+        }
+    }
+}
+
 /// Renders the list.
 #[must_use]
-pub fn list(frame: &PageFrame<'_>, offers: &[Offer], lots: &[Lot]) -> String {
+pub fn list(frame: &PageFrame<'_>, part: &ListPart<'_>) -> String {
     let title = frame.text("shop.title");
+    let is_empty = part.offers.is_empty() && part.lots.is_empty();
+    let empty = if part.state.is_none() && part.is_newest { "shop.empty" } else { "shop.none" };
+    let path = |more: &str| frame.language.path(&part.path(more));
     let body = html! {
         h1 { (title) }
-        @if offers.is_empty() && lots.is_empty() { p.empty { (frame.text("shop.empty")) } }
+        (filters(frame, part))
+        @if is_empty { p.empty { (frame.text(empty)) } }
         ul.tiles {
-            @for offer in offers { li { (tile(frame, offer)) } }
-            @for lot in lots { li { (super::auction::tile(frame, lot)) } }
+            @for offer in part.offers { li { (tile(frame, offer)) } }
+            @for lot in part.lots { li { (super::auction::tile(frame, lot)) } }
+        }
+        @if !part.is_newest || part.older_drops.is_some() || part.older_auctions.is_some() {
+            nav.buttons aria-label=(frame.text("shop.title")) {
+                @if !part.is_newest { a.button.ghost href=(path("")) { (frame.text("shop.newest")) } }
+                @if let Some(id) = part.older_drops { a.button.ghost rel="next" href=(path(&format!("before={id}"))) { (frame.text("shop.older_drops")) } }
+                @if let Some(id) = part.older_auctions { a.button.ghost rel="next" href=(path(&format!("auctions_before={id}"))) { (frame.text("shop.older_auctions")) } }
+            }
         }
     };
     page(frame, title, None, &body)
+}
+
+/// The choice of a state, as links.
+fn filters(frame: &PageFrame<'_>, part: &ListPart<'_>) -> Markup {
+    let current = |is_chosen: bool| is_chosen.then_some("true");
+    html! {
+        nav.filters aria-label=(frame.text("shop.filter")) {
+            a href=(frame.language.path("/")) aria-current=[current(part.state.is_none())] { (frame.text("shop.all")) }
+            @for state in STATES {
+                a href=(frame.language.path(&format!("/?state={}", state.as_str()))) aria-current=[current(part.state == Some(state))] {
+                    (frame.text(word_of(state).0))
+                }
+            }
+        }
+    }
 }
 
 fn tile(frame: &PageFrame<'_>, offer: &Offer) -> Markup {
@@ -104,8 +160,8 @@ fn tile(frame: &PageFrame<'_>, offer: &Offer) -> Markup {
                 span class={ "chip " (tone) } { (frame.text(word)) }
                 h2 dir="auto" { a href=(frame.language.path(&offer.path())) { (offer.name) } }
                 p.row {
-                    b { (amount(offer.price, offer.currency)) }
-                    @if matches!(offer.state, DropState::Live) { span.soft.small { b.num data-count=(offer.available) { (offer.available) } " " (frame.text("drop.left")) } }
+                    b { (amount(frame, offer.price, offer.currency)) }
+                    @if matches!(offer.state, DropState::Live) { span.soft.small { b.num data-count=(offer.available) { (frame.language.count(offer.available)) } " " (frame.text("drop.left")) } }
                     @if offer.state == DropState::Scheduled { span.soft.small { (instant(offer.starts_at)) } }
                 }
             }
@@ -119,7 +175,15 @@ pub struct Purchase<'a> {
     /// The idempotency key of the page's form, so that two clicks on one page are one order.
     pub key: &'a str,
     /// The reason for which the last attempt was refused.
-    pub refusal: Option<&'a str>,
+    pub refusal: Option<&'a Refusal>,
+    /// The fields of a form that was refused, by their names.
+    pub typed: &'a [(String, String)],
+}
+
+impl<'a> Purchase<'a> {
+    fn typed(&self, field: &str) -> Option<&'a str> {
+        self.typed.iter().find(|(name, _)| name == field).map(|(_, value)| value.as_str())
+    }
 }
 
 /// Renders the page of a drop.
@@ -145,11 +209,11 @@ pub fn drop(frame: &PageFrame<'_>, offer: &Offer, purchase: Purchase<'_>) -> Str
                 }
                 h1 dir="auto" { (offer.name) }
                 @if let Some(description) = &offer.description { p.description dir="auto" { (description) } }
-                p.price { (amount(offer.price, offer.currency)) " " span.soft.small { (frame.text("drop.each")) } }
+                p.price { (amount(frame, offer.price, offer.currency)) " " span.soft.small { (frame.text("drop.each")) } }
                 (stock(frame, offer))
                 p.soft x-text="stateText" x-show="hasStateText" { @if let Some(key) = state_text(offer.state) { (frame.text(key)) } }
                 (notice_area(frame, purchase.refusal))
-                @if offer.state != DropState::Ended { (form(frame, offer, purchase.key)) }
+                @if offer.state != DropState::Ended { (form(frame, offer, purchase)) }
             }
         }
     };
@@ -160,10 +224,10 @@ fn stock(frame: &PageFrame<'_>, offer: &Offer) -> Markup {
     html! {
         div.tight aria-label=(frame.text("drop.stock")) role="group" {
             p.row.small {
-                span { b.num x-text="availableText" { (offer.available) } " " (frame.text("drop.left")) }
+                span { b.num x-text="availableText" { (frame.language.count(offer.available)) } " " (frame.text("drop.left")) }
                 span.soft {
-                    span.num x-text="heldText" { (offer.held) } " " (frame.text("drop.held")) " · "
-                    span.num x-text="soldText" { (offer.sold) } " " (frame.text("drop.sold"))
+                    span.num x-text="heldText" { (frame.language.count(offer.held)) } " " (frame.text("drop.held")) " · "
+                    span.num x-text="soldText" { (frame.language.count(offer.sold)) } " " (frame.text("drop.sold"))
                 }
             }
             div.bar aria-hidden="true" { span x-ref="bar" {} }
@@ -172,7 +236,7 @@ fn stock(frame: &PageFrame<'_>, offer: &Offer) -> Markup {
 }
 
 /// The place of refusals, with one thing to do. The script shows what happens here.
-pub(super) fn notice_area(frame: &PageFrame<'_>, refusal: Option<&str>) -> Markup {
+pub(super) fn notice_area(frame: &PageFrame<'_>, refusal: Option<&Refusal>) -> Markup {
     html! {
         (super::notice(refusal))
         div.note role="status" aria-live="polite" x-cloak x-show="hasNotice" x-bind:class="tone" {
@@ -189,22 +253,22 @@ pub(super) fn notice_area(frame: &PageFrame<'_>, refusal: Option<&str>) -> Marku
     }
 }
 
-fn form(frame: &PageFrame<'_>, offer: &Offer, key: &str) -> Markup {
+fn form(frame: &PageFrame<'_>, offer: &Offer, purchase: Purchase<'_>) -> Markup {
     let seconds = offer.reservation_seconds;
     let held = format!("{}:{:02}", seconds / 60, seconds % 60);
     let most = offer.quantity_max();
     html! {
         form.buy method="post" action=(frame.language.path(&offer.path())) x-on:submit="buy" {
-            input type="hidden" name="key" value=(key);
+            input type="hidden" name="key" value=(purchase.key);
             noscript {
                 @if frame.needs_token { p.note.warn { (frame.text("drop.need_script")) } }
-                @else { label.field { (frame.text("drop.buyer")) input name="buyer" maxlength="40" autocomplete="username" required; } }
+                @else { label.field { (frame.text("drop.buyer")) input name="buyer" maxlength="40" autocomplete="username" required value=[purchase.typed("buyer")]; } }
             }
-            (identities(frame, offer))
+            (identities(frame, offer, purchase))
             div.buy-row {
                 div.stepper hidden[most == 1] {
                     button type="button" aria-label=(frame.text("drop.fewer")) x-on:click="fewer" x-bind:disabled="atLeast" { "−" }
-                    input name="quantity" type="number" inputmode="numeric" min="1" max=(most) value="1" required aria-label=(frame.text("drop.quantity")) x-ref="quantity" x-on:input="typed";
+                    input name="quantity" type="number" inputmode="numeric" min="1" max=(most) value=(purchase.typed("quantity").unwrap_or("1")) required aria-label=(frame.text("drop.quantity")) x-ref="quantity" x-on:input="typed";
                     button type="button" aria-label=(frame.text("drop.more")) x-on:click="more" x-bind:disabled="atMost" { "+" }
                 }
                 button.button.wide x-bind:disabled="cannotBuy" x-text="buttonText" { (frame.text("drop.reserve")) }
@@ -218,17 +282,17 @@ fn form(frame: &PageFrame<'_>, offer: &Offer, key: &str) -> Markup {
 }
 
 /// The fields that an order of a drop with caps needs.
-fn identities(frame: &PageFrame<'_>, offer: &Offer) -> Markup {
+fn identities(frame: &PageFrame<'_>, offer: &Offer, purchase: Purchase<'_>) -> Markup {
     let limits = &offer.identity_limits;
     html! {
         @if limits.email.is_some() {
-            label.field { (frame.text("order.email")) input name="email" type="email" autocomplete="email" maxlength="254" required; }
+            label.field { (frame.text("order.email")) input name="email" type="email" autocomplete="email" maxlength="254" required value=[purchase.typed("email")]; }
         }
         @if limits.phone.is_some() {
-            label.field { (frame.text("order.phone")) input name="phone" type="tel" autocomplete="tel" maxlength="40" required; }
+            label.field { (frame.text("order.phone")) input name="phone" type="tel" autocomplete="tel" maxlength="40" required value=[purchase.typed("phone")]; }
         }
         @if limits.address.is_some() {
-            label.field { (frame.text("order.address")) textarea name="address" autocomplete="street-address" rows="3" maxlength="160" required {} }
+            label.field { (frame.text("order.address")) textarea name="address" autocomplete="street-address" rows="3" maxlength="500" required { "\n" (purchase.typed("address").unwrap_or("")) } }
         }
     }
 }
@@ -249,6 +313,14 @@ mod tests {
             login_url: "",
             now: UnixMillis::ZERO,
         }
+    }
+
+    fn part() -> ListPart<'static> {
+        ListPart { offers: &[], lots: &[], state: None, older_drops: None, older_auctions: None, is_newest: true }
+    }
+
+    fn shown(language: &str, offer: Offer) -> String {
+        list(&frame(language), &ListPart { offers: &[offer], ..part() })
     }
 
     fn offer() -> Offer {
@@ -274,8 +346,9 @@ mod tests {
 
     #[test]
     fn texts_of_others_are_text() {
-        let purchase = Purchase { key: "k", refusal: Some("a < b") };
-        for page in [list(&frame("en"), &[offer()], &[]), drop(&frame("en"), &offer(), purchase)] {
+        let refusal = Refusal { title: "no", text: html! { "a < b" } };
+        let purchase = Purchase { key: "k", refusal: Some(&refusal), typed: &[] };
+        for page in [shown("en", offer()), drop(&frame("en"), &offer(), purchase)] {
             assert!(page.contains("149.00 EUR") && page.contains("Sold out"), "{page}");
             assert!(page.contains("A \"shoe\" &lt;1&gt;") || page.contains("A &quot;shoe&quot; &lt;1&gt;"), "{page}");
             assert!(!page.contains("<img") && !page.contains("<1>") && !page.contains("style="), "{page}");
@@ -289,13 +362,23 @@ mod tests {
             for state in
                 [DropState::Scheduled, DropState::Live, DropState::Paused, DropState::SoldOut, DropState::Ended]
             {
-                let page = list(&frame(language), &[Offer { state, ..offer() }], &[]);
-                assert!(
-                    page.contains(Language::of("", language).text(word_of(state).0)) && !page.contains("state."),
-                    "{page}"
-                );
+                let page = shown(language, Offer { state, ..offer() });
+                let (_, tile) = page.split_once("<article").expect("a tile");
+                let word = Language::of("", language).text(word_of(state).0);
+                assert!(tile.contains(word) && !page.contains("state."), "{page}");
+                assert!(page.contains(&format!("href=\"/?state={}\">{word}</a>", state.as_str())), "{page}");
             }
         }
-        assert!(list(&frame("vi"), &[], &[]).contains("Hiện chưa có gì được bán"));
+        let none = ListPart { offers: &[], ..part() };
+        assert!(list(&frame("vi"), &none).contains("Hiện chưa có gì được bán"));
+        let ended = ListPart { state: Some(DropState::Ended), older_drops: Some(7), is_newest: false, ..none };
+        let page = list(&frame("en"), &ended);
+        for link in [
+            "href=\"/?state=ended&amp;before=7\"",
+            "href=\"/?state=ended\" aria-current=\"true\"",
+            "There is nothing here.",
+        ] {
+            assert!(page.contains(link), "{link}: {page}");
+        }
     }
 }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use maud::{Markup, html};
+
 use super::assets;
+use crate::types::{Amount, Currency, money};
 
 /// Texts by their key.
 type Texts = BTreeMap<String, String>;
@@ -65,24 +68,55 @@ impl Language {
     /// Returns a text with its placeholders filled.
     #[must_use]
     pub fn filled(self, key: &'static str, values: &[(&str, &str)]) -> String {
-        let mut text = String::new();
-        let mut rest = self.text(key);
-        // One pass: a value that looks like a placeholder is text.
-        while let Some((before, after)) = rest.split_once('{') {
-            let (name, behind) = after.split_once('}').unwrap_or((after, ""));
-            text.push_str(before);
-            text.push_str(values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value));
-            rest = behind;
+        let value = |name: &str| values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value);
+        parts(self.text(key)).map(|part| part.unwrap_or_else(value)).collect()
+    }
+
+    /// Returns a text with parts of pages in its placeholders.
+    #[must_use]
+    pub fn filled_with(self, key: &'static str, values: &[(&str, Markup)]) -> Markup {
+        html! {
+            @for part in parts(self.text(key)) {
+                @match part {
+                    Ok(text) => { (text) }
+                    Err(name) => { @for (_, value) in values.iter().filter(|(known, _)| *known == name) { (value) } }
+                }
+            }
         }
-        text.push_str(rest);
-        text
+    }
+
+    /// Returns an amount as the language writes it, with the currency's code.
+    #[must_use]
+    pub fn amount(self, amount: Amount, currency: Currency) -> String {
+        money::written(amount, currency, self.tag())
+    }
+
+    /// Returns a whole number as the language writes it.
+    #[must_use]
+    pub fn count(self, number: u32) -> String {
+        money::grouped(&number.to_string(), self.tag())
     }
 
     /// Returns a path that keeps a chosen language.
     #[must_use]
     pub fn path(self, path: &str) -> String {
-        if self.is_chosen { format!("{path}?lang={}", self.tag()) } else { path.into() }
+        if self.is_chosen { path_in(path, self.tag()) } else { path.into() }
     }
+}
+
+/// Returns a path that chooses a language.
+pub(super) fn path_in(path: &str, tag: &str) -> String {
+    let sign = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{sign}lang={tag}")
+}
+
+/// Returns the parts of a text: texts, and as errors the names of placeholders. One pass: a value that looks like a placeholder
+/// is text.
+fn parts(text: &'static str) -> impl Iterator<Item = Result<&'static str, &'static str>> {
+    text.split('{').enumerate().flat_map(|(at, piece)| {
+        let (name, rest) = piece.split_once('}').unwrap_or((piece, ""));
+        if at == 0 { [Ok(piece), Ok("")] } else { [Err(name), Ok(rest)] }
+    })
 }
 
 /// Returns the index of a language by a tag such as `vi` or `vi-VN`.
@@ -110,6 +144,7 @@ mod tests {
             assert_eq!(Language::of(query, accepted).tag(), tag, "{query} {accepted}");
         }
         assert_eq!(Language::of("lang=vi", "").path("/drops/1"), "/drops/1?lang=vi");
+        assert_eq!(Language::of("lang=vi", "").path("/?state=live"), "/?state=live&lang=vi");
         assert_eq!(Language::of("", "vi").path("/drops/1"), "/drops/1");
     }
 
@@ -117,5 +152,8 @@ mod tests {
     fn placeholders_are_filled_in_one_pass() {
         let text = Language::of("", "en").filled("drop.of", &[("available", "{total}"), ("total", "9")]);
         assert_eq!(text, "{total} of 9 left");
+        let part = html! { b { "<{total}" } };
+        let page = Language::of("", "en").filled_with("drop.of", &[("available", part)]).into_string();
+        assert_eq!(page, "<b>&lt;{total}</b> of  left");
     }
 }

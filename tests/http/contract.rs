@@ -107,6 +107,11 @@ pub fn check(exchange: &Exchange<'_>) {
         // Pages and their files are no part of the contract.
         return;
     }
+    let is_html = headers.get("content-type").is_some_and(|media| media.starts_with("text/html"));
+    if is_html && operation(method, path).is_none() {
+        // A browser that was sent to an address that leads nowhere gets a page.
+        return;
+    }
     let elsewhere = |name: &str| &DOCUMENT["x-responses-without-an-operation"][name];
     // A route of the other listener is no route of this one; the server itself asserts what its own routes may answer.
     let found = operation(method, path);

@@ -22,6 +22,7 @@ use crate::admission::peer::Peer;
 use crate::api::Problem;
 use crate::http::access::AdmittedRequest;
 use crate::http::body::{Body, discard};
+use crate::http::handlers::page_problems::{PageRequest, read_refused};
 use crate::http::handlers::{HandlerFuture, HandlerResponse};
 use crate::http::node::{self, MinSeq, NodeRequest};
 use crate::http::origin::preflight_response;
@@ -70,6 +71,8 @@ struct RequestContext<'c> {
     trace: TraceContext,
     /// On a node of a cluster: what its response says of the node. Boxed, so that it costs nothing elsewhere.
     node: Option<Box<NodeRequest>>,
+    /// Of a browser that asks for a page: what a page about a refusal needs.
+    page: Option<Box<PageRequest>>,
     /// The charges of its head, and those for the buyer that its body named.
     charges: [Option<Box<Passed>>; 2],
     /// The rest of its body is left: the connection ends with the response.
@@ -104,8 +107,18 @@ impl<'c> RequestFuture<'c> {
         let trace = TraceContext::of(&parts);
         let route = worker.server.routes.len();
         let charges = [None, None];
-        let mut context =
-            RequestContext { worker, request_id, origin, route, started, trace, node: None, charges, is_last };
+        let mut context = RequestContext {
+            worker,
+            request_id,
+            origin,
+            route,
+            started,
+            trace,
+            node: None,
+            page: None,
+            charges,
+            is_last,
+        };
         if parts
             .uri
             .path_and_query()
@@ -120,11 +133,19 @@ impl<'c> RequestFuture<'c> {
                 );
             }
             Ok(RequestTarget::Route(index, parameter)) => (index, parameter),
-            Err(problem) => return RequestFuture::Ready(context.respond(Err(problem))),
+            Err(problem) => {
+                context.page = PageRequest::of(worker, None, &parts);
+                return RequestFuture::Ready(context.respond(Err(problem)));
+            }
         };
         context.route = index;
+        context.page = worker.server.routes.get(index).and_then(|route| PageRequest::of(worker, Some(*route), &parts));
         let AdmittedRequest { caller, client, passed, mut permit } = match context.admit(&parts, &parameter, peer) {
             Ok(admitted) => admitted,
+            Err(problem) if context.page.as_ref().is_some_and(|page| page.is_form()) => {
+                let handling = read_refused(worker, parts, body, problem);
+                return RequestFuture::Waiting(WaitingRequest { request: context, handling, _permit: None });
+            }
             Err(problem) => return RequestFuture::Ready(context.respond(Err(problem))),
         };
         context.charges[0] = passed;
@@ -182,8 +203,12 @@ impl WaitingRequest<'_> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<Body>, Problem>> {
         let polled = catch_panic(|| self.handling.as_mut().poll(context));
         // A worker polls one request at a time, so the timeline and the charges that this poll left are this request's.
-        let RequestContext { worker, trace, charges: [_, named], .. } = &mut self.request;
+        let RequestContext { worker, trace, page, charges: [_, named], .. } = &mut self.request;
         trace.timeline = worker.timeline.take().or(trace.timeline);
+        let form = worker.page_form.take();
+        if let (Some(page), Some(form)) = (page, form) {
+            page.form = Some(form);
+        }
         if let Some(passed) = worker.take_named() {
             *named = Some(passed);
         }
@@ -254,7 +279,10 @@ impl<'c> RequestContext<'c> {
         };
         self.trace.problem = Some(problem.code());
         let progress = Progress::before(&problem);
-        let response = self.worker.problem(&problem, &self.request_id);
+        let mut response = self.worker.problem(&problem, &self.request_id);
+        if let Some(page) = &self.page {
+            response = page.page_of(self.worker, &problem, response);
+        }
         self.conclude(response, progress)
     }
 

@@ -161,6 +161,11 @@ pub(super) fn find_order(worker: &Worker, call: &Call) -> Result<OrderRow, Probl
     row.ok_or(Problem::NotFound)
 }
 
+/// Returns the tag of an order's state.
+pub(super) fn order_etag(worker: &Worker, order: &OrderRow) -> String {
+    etag("o", order.seq.get(), worker.server.epoch, order.last_seq)
+}
+
 /// Reads the order in the path for a buyer. Where buyers have tokens, another buyer's order is not found.
 fn find_own_order(worker: &Worker, call: &Call) -> Result<OrderRow, Problem> {
     let row = find_order(worker, call)?;
@@ -190,7 +195,7 @@ pub(super) fn get(worker: &Worker, call: &Call) -> Result<Response<Body>, Proble
 
 /// Responds with an order, or 304 if the client has this version.
 pub(super) fn order_response(worker: &Worker, call: &Call, row: &OrderRow) -> Response<Body> {
-    let etag = tag(&etag("o", row.seq.get(), worker.server.epoch, row.last_seq));
+    let etag = tag(&order_etag(worker, row));
     tagged(&call.parts.headers, etag, Caching::NoStore, order_body(row, frame(worker)))
 }
 

@@ -4,30 +4,36 @@ use hyper::header::{
     ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION, REFERRER_POLICY,
     REFRESH, VARY, X_CONTENT_TYPE_OPTIONS,
 };
+use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::orders::find_order;
+use super::orders::{find_order, order_etag};
+use super::page_problems::{keep_form, read_page_form};
+use super::page_words::refusal_of;
 use super::{RouteEntry, accepted_seq, fault, identities, provider_events, submit};
 use crate::api::Problem;
+use crate::api::history::{is_by_operator, money_of};
 use crate::api::json::parse_checkout;
 use crate::engine::{Command, OrderCommand};
 use crate::http::allowed_responses::{BODY, ID, WRITER};
-use crate::http::body::{Body, full, read_form};
+use crate::http::body::{Body, full};
 use crate::http::request::Call;
 use crate::http::route::ResponseBody::Inline;
 use crate::http::route::{Presence, Route};
 use crate::http::worker::Worker;
 use crate::payments::accepted_amounts;
 use crate::payments::sessions::NoSession;
+use crate::read::history::{HistoryRow, last_events};
 use crate::read::{OrderRow, sessions};
 use crate::store::PrivateData;
 use crate::types::order_id::code_of;
 use crate::types::text::rfc3339;
-use crate::types::{Contact, OrderState, Provider};
+use crate::types::{Contact, Currency, OrderState, Provider};
 use crate::web;
 use crate::web::order::{OrderPage, PaymentOption};
+use crate::web::timeline::{OrderStep, StepKind};
 use crate::web::words::Language;
 use crate::web::{PageFrame, policy};
 use crate::writer::Decided;
@@ -35,6 +41,7 @@ use crate::writer::clock::wall_clock;
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     Route::public(Method::GET, "/pay/{order_id}", "OrderPage", "Show the page of an order, where it is paid")
+        .shows_pages()
         .ignores_query()
         // An unknown id gets a page, too.
         .responds(
@@ -78,13 +85,25 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         .later(|worker, call| Box::pin(sandbox(worker, call))),
 ];
 
+/// The most events of an order that its page looks at: the last ones.
+const STEPS_MAX: usize = 100;
+
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
+/// Returns the language of a request's page.
+pub(super) fn language_of(parts: &Parts) -> Language {
+    let accepted = parts.headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    Language::of(parts.uri.query().unwrap_or(""), accepted)
+}
 
 /// Returns what surrounds every page of this server, for this request.
 pub(super) fn frame<'w>(worker: &'w Worker, call: &Call, path: &'w str) -> PageFrame<'w> {
+    frame_in(worker, language_of(&call.parts), path)
+}
+
+/// Returns what surrounds every page of this server, in a language.
+pub(super) fn frame_in<'w>(worker: &'w Worker, language: Language, path: &'w str) -> PageFrame<'w> {
     let config = &worker.server.config;
-    let accepted = call.parts.headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let language = Language::of(call.parts.uri.query().unwrap_or(""), accepted);
     let name = &config.storefront.name;
     PageFrame {
         language,
@@ -107,6 +126,15 @@ pub(super) fn html<'u>(
 ) -> Response<Body> {
     let mut response = Response::new(full(page));
     *response.status_mut() = status;
+    with_page_headers(worker, response, pictures)
+}
+
+/// Adds the headers of a page that shows pictures of these addresses.
+pub(super) fn with_page_headers<'u>(
+    worker: &Worker,
+    mut response: Response<Body>,
+    pictures: impl IntoIterator<Item = &'u str>,
+) -> Response<Body> {
     response.headers_mut().insert(CONTENT_TYPE, HTML);
     let ancestors = worker.server.config.storefront.frame_ancestors.iter().map(String::as_str);
     let policy = policy::scripted(pictures.into_iter().filter_map(policy::origin_of), ancestors);
@@ -199,16 +227,23 @@ fn order_page(
     call: &Call,
     order: &OrderRow,
     status: StatusCode,
-    notice: Option<&str>,
+    problem: Option<&Problem>,
 ) -> Result<Response<Body>, Problem> {
-    let name = worker.reader.read(|connection| sessions::name_of_drop(connection, order.drop_id));
-    let name = name.map_err(|error| fault(&error))?.ok_or(Problem::Internal)?;
+    let read = worker.reader.read(|connection| {
+        let name = sessions::name_of_drop(connection, order.drop_id)?;
+        Ok((name, last_events(connection, (order.seq, order.last_seq), STEPS_MAX)?))
+    });
+    let (name, events) = read.map_err(|error| fault(&error))?;
+    let name = name.ok_or(Problem::Internal)?;
+    let steps: Vec<_> = events.iter().filter_map(|event| step_of(event, order.currency)).collect();
     let code = code_of(order.drop_id.shard(), order.seq);
     let is_pay_page = call.parts.uri.path().starts_with("/pay/");
     let id = order.id().to_string();
     let path = format!("/{}/{id}", if is_pay_page { "pay" } else { "orders" });
+    let frame = frame(worker, call, &path);
+    let refusal = problem.map(|problem| refusal_of(&frame, problem).0);
     let page = OrderPage {
-        frame: frame(worker, call, &path),
+        frame,
         id: &id,
         is_pay_page,
         code: &code,
@@ -222,11 +257,11 @@ fn order_page(
         cancelled_by_operator: order.cancelled_by_operator,
         reserved_at: order.reserved_at,
         expires_at: order.expires_at,
-        paid_at: order.paid_at,
-        ended_at: order.ended_at,
+        steps: &steps,
         last_seq: order.last_seq,
+        etag: &order_etag(worker, order),
         payment_option: payment_option_of(worker, order),
-        notice,
+        refusal: refusal.as_ref(),
     };
     let mut response = html(worker, status, page.render(), []);
     if let Some(seconds) = page.refresh_seconds() {
@@ -235,11 +270,10 @@ fn order_page(
     Ok(response)
 }
 
-/// Returns the text of a refusal for a page. Other problems are responses of their own.
-pub(super) fn refusal_text(problem: &Problem) -> Option<String> {
-    let Problem::Refused { .. } = problem else { return None };
-    let (title, detail) = problem.words();
-    Some(format!("{title}. {detail}"))
+/// Returns an event as the order's page tells it.
+fn step_of(event: &HistoryRow, currency: Currency) -> Option<OrderStep> {
+    let kind = StepKind::of(&event.kind, is_by_operator(event, currency))?;
+    Some(OrderStep { at: event.at, kind, money: money_of(event, currency) })
 }
 
 #[derive(Deserialize)]
@@ -270,7 +304,7 @@ pub(super) fn contact_of(fields: &[(&str, String)]) -> Result<Option<Contact>, P
 
 /// `POST /pay/{order_id}/checkout`.
 pub(super) async fn check_out(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let form: CheckoutForm = read_form(&call.parts.headers, call.body.take(), worker.body_bounds()).await?;
+    let form: CheckoutForm = read_page_form(worker, &mut call).await?;
     let order = find_order(worker, &call)?;
     worker.note_checkout(&call, &order);
     let CheckoutForm { name, email, phone, address } = form;
@@ -286,6 +320,7 @@ pub(super) async fn check_out(worker: &Worker, mut call: Call) -> Result<Respons
 /// `POST /pay/{order_id}/cancel`. The address is the key to the order, so that no token is asked for.
 pub(super) async fn cancel(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     call.discard_body(worker.body_bounds()).await;
+    keep_form(worker, Vec::new());
     let order = find_order(worker, &call)?;
     let command = Command::Order(OrderCommand::Cancel { order: order.seq });
     let decided = submit(worker, &call.caller, command, None).await?;
@@ -297,8 +332,8 @@ fn after_form(worker: &Worker, call: &Call, order: &OrderRow, decided: &Decided)
     match accepted_seq(decided) {
         Ok(_) => see_other(&path_of(worker, call, order)),
         Err(problem) => {
-            let notice = refusal_text(&problem).ok_or(problem)?;
-            order_page(worker, call, &find_order(worker, call)?, StatusCode::CONFLICT, Some(&notice))
+            let Problem::Refused { .. } = problem else { return Err(problem) };
+            order_page(worker, call, &find_order(worker, call)?, StatusCode::CONFLICT, Some(&problem))
         }
     }
 }
@@ -325,7 +360,7 @@ pub(super) async fn sandbox(worker: &Worker, mut call: Call) -> Result<Response<
     if payment_option(worker) != PaymentOption::Sandbox {
         return Err(Problem::NotFound);
     }
-    let SandboxForm { what, seen } = read_form(&call.parts.headers, call.body.take(), worker.body_bounds()).await?;
+    let SandboxForm { what, seen } = read_page_form(worker, &mut call).await?;
     let order = find_order(worker, &call)?;
     // A late payment is possible for an expired order only.
     if what == SandboxAction::PayLate && order.state != OrderState::Expired {

@@ -21,14 +21,30 @@ export interface Refusal {
   reference: string;
 }
 
-/** Returns the words for a problem. */
+/** Labels of fields by their JSON pointers. */
+const FIELDS: Record<string, string> = {
+  "/contact": "order.contact", "/contact/email": "order.email", "/contact/name": "order.name", "/contact/phone": "order.phone",
+  "/contact/address": "order.address", "/quantity": "drop.quantity", "/buyer": "drop.buyer", "/amount": "auction.amount",
+  "/maximum": "auction.maximum",
+};
+
+/** Returns the fields that a validation problem names, by their labels. */
+function fieldsOf(problem: Problem, { t, hasText }: Pick<Words, "t" | "hasText">): string {
+  const errors = (problem.members["errors"] ?? []) as { pointer?: string }[];
+  const keys = errors.map(({ pointer = "" }) => FIELDS[pointer] ?? "");
+  return [...new Set(keys.filter((key) => hasText(key)))].map((key) => t(key)).join(", ");
+}
+
+/** Returns the words for a problem. The detail of a problem is for programs, in English: it is not shown. */
 export function refusalOf(problem: Problem, { t, hasText }: Pick<Words, "t" | "hasText">, values: Record<string, string | number> = {}): Refusal {
-  const key = hasText(`problem.${problem.code}`) ? problem.code : "other";
-  const numbers: Record<string, string | number> = { detail: problem.detail, ...values };
+  const fields = fieldsOf(problem, { t, hasText });
+  const isKnown = hasText(`problem.${problem.code}`) && (problem.code !== "validation" || fields !== "");
+  const key = isKnown ? problem.code : problem.status >= 500 ? "outcome-unknown" : "other";
+  const numbers: Record<string, string | number> = { fields, ...values };
   for (const [name, value] of Object.entries(problem.members)) {
     if (typeof value === "number" && !(name in numbers)) numbers[name] = value;
   }
-  const isReported = problem.requestId !== "" && (key === "other" || problem.status >= 500);
+  const isReported = problem.requestId !== "" && (!isKnown || problem.status >= 500);
   return {
     tone: isTransient(problem) ? "warn" : "bad",
     title: t(`problem.${key}`),

@@ -1,11 +1,13 @@
 // The page of an order: its clock, its forms without leaving the page, and its changes.
 
 import { type Problem, send, serverNow } from "../shared/api";
-import { duration, t } from "../shared/words";
+import { duration, localizeAmounts, localizeTimes, t } from "../shared/words";
 import { isTransient, joined, notice } from "./notice";
 import { needsToken, token } from "./session";
 
 const LOOK_EVERY_MS = 3_000;
+/** A reader who came by the address alone, to a server with tokens, looks at the whole page. */
+const LOAD_EVERY_MS = 10_000;
 
 interface Magic {
   $root: HTMLElement;
@@ -29,8 +31,9 @@ export function order() {
       [this.id, this.state, this.from, this.until] = [id, state, Number(from ?? 0), Number(until ?? 0)];
       this.tick();
       setInterval(() => this.tick(), 250);
-      // With tokens the API asks for the buyer's: a reader who came by the address alone sees changes at the next load.
-      if (!needsToken || token()) void this.look(null);
+      // With tokens the API asks for the buyer's.
+      if (needsToken && !token()) setTimeout(() => void this.lookAtPage(), LOAD_EVERY_MS);
+      else void this.look(this.root.dataset["etag"] ?? null);
       window.addEventListener("pageshow", (event) => {
         if (event.persisted) location.reload();
       });
@@ -51,21 +54,50 @@ export function order() {
       return duration(this.until - this.now);
     },
 
-    /** Loads the page anew when the order has another state: it is paid elsewhere, expired, or was changed by the shop. */
+    /** Asks whether the order has changed: it is paid elsewhere, expired, or was changed by the shop. */
     async look(etag: string | null): Promise<void> {
       let next = etag;
       if (!document.hidden) {
         const answer = await send<{ state: string }>(`/v1/orders/${this.id}`, { etag, token: token() });
-        if (answer.kind === "problem" && answer.problem.status < 500 && answer.problem.status !== 429) return;
-        if (answer.kind === "ok") {
-          next = answer.etag;
-          if (answer.body.state !== this.state && !this.isSending) {
-            location.reload();
-            return;
-          }
+        if (answer.kind === "problem" && answer.problem.status < 500 && answer.problem.status !== 429) {
+          // The token has ended: the address is still the key to the page.
+          setTimeout(() => void this.lookAtPage(), LOAD_EVERY_MS);
+          return;
         }
+        if (answer.kind === "ok" && (await this.renew())) next = answer.etag;
       }
       setTimeout(() => void this.look(next), LOOK_EVERY_MS * (1 + Math.random() / 2));
+    },
+    async lookAtPage(): Promise<void> {
+      if (!document.hidden) await this.renew();
+      setTimeout(() => void this.lookAtPage(), LOAD_EVERY_MS * (1 + Math.random() / 2));
+    },
+    /** Shows what the server's page says by now. Another state has other steps, so that the page loads anew. */
+    async renew(): Promise<boolean> {
+      if (this.isSending) return false;
+      try {
+        const answer = await fetch(location.pathname + location.search, {
+          headers: { Accept: "text/html" }, redirect: "manual", cache: "no-store", credentials: "omit", signal: AbortSignal.timeout(15_000),
+        });
+        if (!answer.ok && answer.type !== "opaqueredirect") return false;
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const found = page.querySelector<HTMLElement>("[data-order]");
+        if (this.isSending) return false;
+        if (found?.dataset["state"] !== this.state) {
+          location.reload();
+          return true;
+        }
+        for (const part of this.root.querySelectorAll<HTMLElement>("[data-live]")) {
+          const fresh = page.querySelector(`[data-live="${part.dataset["live"]}"]`);
+          if (!fresh) continue;
+          localizeTimes(fresh);
+          localizeAmounts(fresh);
+          part.replaceChildren(...fresh.childNodes);
+        }
+        return true;
+      } catch {
+        return false;
+      }
     },
 
     submit(event: Event) {
