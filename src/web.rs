@@ -17,7 +17,7 @@ pub mod words;
 
 use maud::{DOCTYPE, Markup, html};
 
-use refusal::Refusal;
+use refusal::RefusalText;
 use words::Language;
 
 use crate::types::text::rfc3339;
@@ -91,7 +91,7 @@ fn header(frame: &PageFrame<'_>) -> Markup {
 }
 
 /// A refusal above the content.
-fn notice(refusal: Option<&Refusal>) -> Markup {
+fn notice(refusal: Option<&RefusalText>) -> Markup {
     html! { @if let Some(refusal) = refusal { div.note.bad role="alert" { b { (refusal.title) } p { (refusal.text) } } } }
 }
 

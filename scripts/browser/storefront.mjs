@@ -9,7 +9,7 @@ const shop = `http://${PUBLIC}`;
 const WAIT_MS = 15_000;
 /// The most bytes of all scripts and styles of the storefront, as they come over the wire.
 const BYTES_MAX = 60_000;
-const WIDTHS = { phone: [390, 844], tablet: [820, 1180], desktop: [1280, 900] };
+const WIDTHS = { phone: [390, 844], tablet: [768, 1024], desktop: [1280, 900] };
 
 setTimeout(() => {
   console.error("the test of the storefront took longer than 4 minutes");

@@ -80,6 +80,9 @@ pub async fn read_form(headers: &HeaderMap, body: Option<Incoming>, bounds: Body
     read_whole(headers, body, bounds, bounds.limits.body_bytes_max).await
 }
 
+/// The fields of a form as they came.
+pub type FormFields = Vec<(String, String)>;
+
 /// Parses the form of a page.
 ///
 /// # Errors

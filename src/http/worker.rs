@@ -13,11 +13,10 @@ use hyper::{Method, Response, Uri};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::access::{self, AdmittedRequest};
-use super::body::{Body, BodyBounds};
+use super::body::{Body, BodyBounds, FormFields};
 use super::console::prometheus::PrometheusClient;
 use super::console::state::ConsoleState;
 use super::date_header::DateHeader;
-use super::handlers::page_problems::FormFields;
 use super::node_headers::NodeHeaders;
 use super::origin::{add_origin_headers, allowed_origin, check_admin_host};
 use super::problem_response::problem_response;

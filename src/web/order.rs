@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::refusal::Refusal;
+use super::refusal::RefusalText;
 use super::timeline::{OrderStep, timeline};
 use super::{PageFrame, amount, notice, page};
 use crate::types::{Amount, Currency, OrderState, Quantity, Seq, UnixMillis};
@@ -52,7 +52,7 @@ pub struct OrderPage<'a> {
     /// The tag of the order as the API has it: a script asks for what is newer.
     pub etag: &'a str,
     pub payment_option: PaymentOption,
-    pub refusal: Option<&'a Refusal>,
+    pub refusal: Option<&'a RefusalText>,
 }
 
 /// The interval in seconds at which a page that waits for a provider reloads.
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn texts_of_others_are_text() {
-        let refusal = Refusal { title: "<i>no", text: html! { "<b>no</b>" } };
+        let refusal = RefusalText { title: "<i>no", text: html! { "<b>no</b>" } };
         let (page, _) = shown(|page| page.refusal = Some(&refusal));
         assert!(page.contains("&lt;script&gt;") && !page.contains("<script>") && !page.contains("<b>no"), "{page}");
         assert!(page.contains("298.00 EUR") && !page.contains("<i>no") && page.contains(">1:02<"), "{page}");

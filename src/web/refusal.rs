@@ -7,7 +7,7 @@ use super::{PageFrame, page};
 
 /// A refusal in words of the page's language.
 #[derive(Clone, Debug)]
-pub struct Refusal {
+pub struct RefusalText {
     pub title: &'static str,
     pub text: Markup,
 }
@@ -25,7 +25,7 @@ pub enum NextStep {
 
 /// The request that was refused.
 #[derive(Clone, Copy, Debug)]
-pub enum RefusedRequest<'a> {
+pub enum BrowserRequest<'a> {
     Page,
     /// A form: its address, and its fields as they came. None if they did not come.
     Form {
@@ -38,8 +38,8 @@ pub enum RefusedRequest<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct RefusalPage<'a> {
     pub frame: PageFrame<'a>,
-    pub refusal: &'a Refusal,
-    pub request: RefusedRequest<'a>,
+    pub refusal: &'a RefusalText,
+    pub request: BrowserRequest<'a>,
     pub next: NextStep,
     /// The seconds after which a repeat makes sense.
     pub retry_after: Option<u64>,
@@ -81,16 +81,16 @@ impl RefusalPage<'_> {
     fn again(&self) -> Markup {
         let frame = &self.frame;
         match (self.request, self.next) {
-            (RefusedRequest::Form { action, fields: Some(fields) }, NextStep::Repeat | NextStep::Correct) => html! {
+            (BrowserRequest::Form { action, fields: Some(fields) }, NextStep::Repeat | NextStep::Correct) => html! {
                 form.stack method="post" action=(action) {
                     @for (name, value) in fields { (self.field(name, value)) }
                     button.button.wide { (frame.text("page.send_again")) }
                 }
             },
-            (RefusedRequest::Page, NextStep::Repeat) => html! {
+            (BrowserRequest::Page, NextStep::Repeat) => html! {
                 a.button.wide href=(frame.language.path(frame.path)) { (frame.text("try.again")) }
             },
-            (RefusedRequest::Form { .. } | RefusedRequest::Page, _) => html! {},
+            (BrowserRequest::Form { .. } | BrowserRequest::Page, _) => html! {},
         }
     }
 
@@ -118,7 +118,7 @@ impl RefusalPage<'_> {
         };
         let is_there = frame.has_shop || path.starts_with("/pay/");
         html! {
-            @if is_there && !matches!(self.request, RefusedRequest::Page) {
+            @if is_there && !matches!(self.request, BrowserRequest::Page) {
                 a.button.ghost.wide href=(frame.language.path(&path)) { (frame.text(key)) }
             }
         }
@@ -142,8 +142,8 @@ mod tests {
             login_url: "",
             now: UnixMillis::ZERO,
         };
-        let refusal = Refusal { title: "A < b", text: html! { "why" } };
-        let request = RefusedRequest::Form { action: "/drops/7?lang=vi", fields };
+        let refusal = RefusalText { title: "A < b", text: html! { "why" } };
+        let request = BrowserRequest::Form { action: "/drops/7?lang=vi", fields };
         RefusalPage { frame, refusal: &refusal, request, next, retry_after: Some(7) }.render()
     }
 

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::auction::Lot;
-use super::refusal::Refusal;
+use super::refusal::RefusalText;
 use super::{PageFrame, amount, instant, page};
 use crate::types::{Amount, Currency, DropId, DropState, IdentityLimits, UnixMillis};
 
@@ -175,7 +175,7 @@ pub struct Purchase<'a> {
     /// The idempotency key of the page's form, so that two clicks on one page are one order.
     pub key: &'a str,
     /// The reason for which the last attempt was refused.
-    pub refusal: Option<&'a Refusal>,
+    pub refusal: Option<&'a RefusalText>,
     /// The fields of a form that was refused, by their names.
     pub typed: &'a [(String, String)],
 }
@@ -236,7 +236,7 @@ fn stock(frame: &PageFrame<'_>, offer: &Offer) -> Markup {
 }
 
 /// The place of refusals, with one thing to do. The script shows what happens here.
-pub(super) fn notice_area(frame: &PageFrame<'_>, refusal: Option<&Refusal>) -> Markup {
+pub(super) fn notice_area(frame: &PageFrame<'_>, refusal: Option<&RefusalText>) -> Markup {
     html! {
         (super::notice(refusal))
         div.note role="status" aria-live="polite" x-cloak x-show="hasNotice" x-bind:class="tone" {
@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn texts_of_others_are_text() {
-        let refusal = Refusal { title: "no", text: html! { "a < b" } };
+        let refusal = RefusalText { title: "no", text: html! { "a < b" } };
         let purchase = Purchase { key: "k", refusal: Some(&refusal), typed: &[] };
         for page in [shown("en", offer()), drop(&frame("en"), &offer(), purchase)] {
             assert!(page.contains("149.00 EUR") && page.contains("Sold out"), "{page}");

@@ -1,4 +1,4 @@
-//! What happened to an order, in words for its buyer: one line for each event that matters to them. Operators, their reasons,
+//! The history of an order in words for its buyer: one line for each event that matters to them. Operators, their reasons,
 //! and the names of payments at their providers are for the shop alone.
 
 use maud::{Markup, html};

@@ -12,16 +12,13 @@ use super::HandlerFuture;
 use super::page_words::refusal_of;
 use super::pages::{frame_in, language_of, with_page_headers};
 use crate::api::Problem;
-use crate::http::body::{Body, full, parse_form, read_form};
+use crate::http::body::{Body, FormFields, full, parse_form, read_form};
 use crate::http::request::Call;
 use crate::http::route::{Listener, Route};
 use crate::http::worker::Worker;
 use crate::web;
-use crate::web::refusal::{NextStep, RefusalPage, RefusedRequest};
+use crate::web::refusal::{BrowserRequest, NextStep, RefusalPage};
 use crate::web::words::Language;
-
-/// The fields of a form as they came.
-pub(in crate::http) type FormFields = Vec<(String, String)>;
 
 /// The most fields of a form that a page offers again. The pages' own forms have fewer.
 const FIELDS_MAX: usize = 20;
@@ -37,8 +34,8 @@ pub(in crate::http) struct PageRequest {
 }
 
 impl PageRequest {
-    /// Returns the facts of a request whose client shows pages, unless it is for the API. `route` is none for a path that leads
-    /// nowhere: with a storefront, people type addresses.
+    /// Returns the facts of a request whose client shows pages, unless it is for the API. A path may lead to no
+    /// `route`: with a storefront, people type addresses.
     pub(in crate::http) fn of(worker: &Worker, route: Option<&Route>, parts: &Parts) -> Option<Box<PageRequest>> {
         let shows_pages = match route {
             Some(route) => route.shows_pages,
@@ -71,8 +68,8 @@ impl PageRequest {
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let (mut refusal, next) = refusal_of(&frame, problem);
         let request = match &self.action {
-            Some(action) => RefusedRequest::Form { action, fields: self.form.as_deref() },
-            None => RefusedRequest::Page,
+            Some(action) => BrowserRequest::Form { action, fields: self.form.as_deref() },
+            None => BrowserRequest::Page,
         };
         let loads_again = self.action.is_none() && next == NextStep::Repeat;
         if loads_again {

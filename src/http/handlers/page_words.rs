@@ -7,13 +7,13 @@ use crate::api::Problem;
 use crate::api::problem::FieldError;
 use crate::api::refusals::field_error;
 use crate::engine::Refusal as EngineRefusal;
-use crate::web::refusal::{NextStep, Refusal, label_of};
+use crate::web::refusal::{NextStep, RefusalText, label_of};
 use crate::web::{PageFrame, instant};
 
 /// Returns a problem in words, and the next step. Every problem has them: a reader never gets a document for machines.
-pub(in crate::http) fn refusal_of(frame: &PageFrame<'_>, problem: &Problem) -> (Refusal, NextStep) {
+pub(in crate::http) fn refusal_of(frame: &PageFrame<'_>, problem: &Problem) -> (RefusalText, NextStep) {
     let text = |key| html! { (frame.language.text(key)) };
-    let of = |title, body: Markup, next| (Refusal { title: frame.language.text(title), text: body }, next);
+    let of = |title, body: Markup, next| (RefusalText { title: frame.language.text(title), text: body }, next);
     let repeat = |title| of(title, text("page.again"), NextStep::Repeat);
     match problem {
         Problem::Refused { refusal, .. } => engine_refusal(frame, refusal),
@@ -43,9 +43,9 @@ pub(in crate::http) fn refusal_of(frame: &PageFrame<'_>, problem: &Problem) -> (
     }
 }
 
-fn engine_refusal(frame: &PageFrame<'_>, refusal: &EngineRefusal) -> (Refusal, NextStep) {
+fn engine_refusal(frame: &PageFrame<'_>, refusal: &EngineRefusal) -> (RefusalText, NextStep) {
     let language = frame.language;
-    let of = |title, text: Markup, next| (Refusal { title: language.text(title), text }, next);
+    let of = |title, text: Markup, next| (RefusalText { title: language.text(title), text }, next);
     let plain = |title, key| of(title, html! { (language.text(key)) }, NextStep::Back);
     let number = |n: u32| html! { (language.count(n)) };
     match refusal {
@@ -87,17 +87,17 @@ fn engine_refusal(frame: &PageFrame<'_>, refusal: &EngineRefusal) -> (Refusal, N
 }
 
 /// Tells the fields that are mistaken, by their labels.
-fn invalid(frame: &PageFrame<'_>, errors: &[FieldError]) -> (Refusal, NextStep) {
+fn invalid(frame: &PageFrame<'_>, errors: &[FieldError]) -> (RefusalText, NextStep) {
     let language = frame.language;
     let title = language.text("problem.validation");
     let mut labels: Vec<&str> =
         errors.iter().filter_map(|error| label_of(&error.pointer)).map(|key| language.text(key)).collect();
     labels.dedup();
     if labels.is_empty() {
-        return (Refusal { title, text: html! { (language.text("page.malformed")) } }, NextStep::Back);
+        return (RefusalText { title, text: html! { (language.text("page.malformed")) } }, NextStep::Back);
     }
     let text = html! { (language.filled("problem.validation.text", &[("fields", &labels.join(", "))])) };
-    (Refusal { title, text }, NextStep::Correct)
+    (RefusalText { title, text }, NextStep::Correct)
 }
 
 #[cfg(test)]

@@ -1,0 +1,166 @@
+// What the tests of the storefront share: visitors, servers of their own, and the API. No helper sleeps for a fixed time: each
+// waits for what the page or the server shows, for at most WAIT_MS.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { chromium } from "playwright-core";
+
+const { PROGRAM = "target/release/firstcome", CHROMIUM = "/usr/bin/chromium" } = process.env;
+export const WAIT_MS = 20_000;
+
+export const browser = await chromium.launch({ executablePath: CHROMIUM });
+const axe = await readFile(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+const complaints = [];
+
+/// Returns a page of a new visitor, with nothing kept from others.
+export async function visitor(options = {}) {
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(WAIT_MS);
+  context.on("page", watch);
+  return context.newPage();
+}
+
+function watch(page) {
+  page.on("console", (message) => {
+    if (message.type() === "error") complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("dialog", (dialog) => complaints.push(`a dialog: ${dialog.message()}`));
+}
+
+export async function until(what, holds) {
+  const deadline = Date.now() + WAIT_MS;
+  for (;;) {
+    const found = await holds();
+    if (found) return found;
+    assert.ok(Date.now() < deadline, `waited in vain: ${what}`);
+    await new Promise((go) => setTimeout(go, 25));
+  }
+}
+
+/// A server: its addresses, and the API of its operators.
+export class Shop {
+  #keys = 0;
+
+  constructor(publicAddress, adminAddress) {
+    this.public = publicAddress;
+    this.admin = adminAddress;
+    this.url = `http://${publicAddress}`;
+  }
+
+  async operate(path, body, method = "POST") {
+    this.#keys += 1;
+    const headers = { "Content-Type": "application/json", "Idempotency-Key": `${process.pid}-${this.#keys}` };
+    const answer = await fetch(`http://${this.admin}${path}`, { method, headers, body: JSON.stringify(body) });
+    assert.ok(answer.ok, `${path}: ${await answer.clone().text()}`);
+    return answer.json();
+  }
+
+  async drop(name, with_ = {}) {
+    const drop = { sku: "S", name, currency: "EUR", unit_price: 14900, total: 5, starts_at: "2020-01-01T00:00:00Z", ...with_ };
+    return (await this.operate("/v1/drops", drop)).id;
+  }
+
+  async orders(dropId) {
+    const { data } = await (await fetch(`http://${this.admin}/v1/orders?drop_id=${dropId}&limit=100`)).json();
+    return data;
+  }
+
+  /// Asserts that a wish was granted once.
+  async hasOneOrder(dropId, what) {
+    assert.equal((await this.orders(dropId)).length, 1, `${what}: bought once`);
+  }
+
+  async take(dropId, buyer) {
+    const answer = await fetch(`${this.url}/v1/drops/${dropId}/orders`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "Idempotency-Key": `${dropId}-${buyer}` },
+      body: JSON.stringify({ buyer, quantity: 1 }),
+    });
+    assert.equal(answer.status, 201, await answer.clone().text());
+    return (await answer.json()).id;
+  }
+}
+
+/// Starts a server of a test's own. `at` has the addresses and the directory of an earlier one.
+export async function serve(data, settings = {}, at = { public: "127.0.0.1:0", admin: "127.0.0.1:0" }) {
+  const args = ["serve", "--demo", "--data", data, "--public", at.public, "--admin", at.admin, "--wire", "127.0.0.1:0"];
+  const process_ = spawn(PROGRAM, args, { env: { ...process.env, ...settings }, stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  process_.stdout.on("data", (text) => (said += text));
+  process_.stderr.on("data", (text) => (said += text));
+  const address = (who) => new RegExp(`${who} *http://([0-9.:]+)/`).exec(said)?.[1];
+  await until(`a server that listens: ${data}`, async () => {
+    assert.equal(process_.exitCode, null, said);
+    if (!address("buyers") || !address("operators")) return false;
+    return fetch(`http://${address("operators")}/readyz`).then((answer) => answer.ok, () => false);
+  });
+  const shop = new Shop(address("buyers"), address("operators"));
+  shop.stop = async () => {
+    await end(process_);
+    assert.equal(process_.exitCode, 0, said);
+  };
+  process.on("exit", () => process_.kill("SIGKILL"));
+  return shop;
+}
+
+/// Ends a child process, if it has not ended by itself.
+export async function end(child, signal = "SIGTERM") {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, "exit");
+  child.kill(signal);
+  await ended;
+}
+
+export const button = (page, name) => page.getByRole("button", { name });
+
+export async function shows(page, heading) {
+  await page.getByRole("heading", { level: 1, name: heading, exact: true }).waitFor();
+}
+
+/// Records the idempotency keys with which a page orders.
+export function keysOf(page) {
+  const keys = [];
+  page.on("request", (request) => {
+    const key = request.headers()["idempotency-key"];
+    if (request.method() === "POST" && key) keys.push(key);
+  });
+  return keys;
+}
+
+/// Axe finds nothing, by WCAG 2.2 AA and its best practices, and nothing is wider than the screen.
+export async function hasNoFindings(page, what) {
+  const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(over <= 0, `${what} is ${over} pixels too wide`);
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  const told = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ").slice(0, 300)}`);
+  assert.deepEqual(told, [], what);
+}
+
+/// Runs the tests one after the other; ends the process. `expected` are complaints that the tests cause.
+export async function run(tests, expected, minutes = 3) {
+  setTimeout(() => {
+    console.error(`the tests took longer than ${minutes} minutes`);
+    process.exit(1);
+  }, minutes * 60_000).unref();
+  let failed = 0;
+  for (const [name, test] of Object.entries(tests)) {
+    const started = performance.now();
+    try {
+      await test();
+      console.log(`ok    ${name} (${Math.round(performance.now() - started)} ms)`);
+    } catch (error) {
+      failed += 1;
+      console.error(`FAILED ${name}\n${error.stack}`);
+    }
+  }
+  const refused = complaints.filter((text) => !expected.test(text));
+  if (refused.length > 0) {
+    failed += 1;
+    console.error(`FAILED the browser complains:\n${[...new Set(refused)].join("\n")}`);
+  }
+  await browser.close();
+  process.exit(failed === 0 ? 0 : 1);
+}

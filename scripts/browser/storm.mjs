@@ -1,0 +1,63 @@
+// Buyers at the storefront while `firstcome rush` storms the same drop (scripts/browser.sh): one with scripts, one without. Stock
+// falls, is sold out, comes back when reservations end; a reservation runs out, and a late payment finds stock again.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { Shop, button, end, run, shows, until, visitor } from "./shop.mjs";
+
+const { PUBLIC, ADMIN, PROGRAM = "target/release/firstcome" } = process.env;
+const shop = new Shop(PUBLIC, ADMIN);
+const UNITS = 200;
+
+function rush(id) {
+  // Every buyer reserves once and leaves: what they hold comes back when their time is over.
+  const args = ["rush", "--public", PUBLIC, "--admin", ADMIN, "--drop", `${id}`, "--crowd", "plain", "--buyers", "500", "--rate", "60", "--connections", "8"];
+  const storm = spawn(PROGRAM, args, { stdio: "ignore" });
+  process.on("exit", () => storm.kill("SIGKILL"));
+  return storm;
+}
+
+const number = async (locator) => Number((await locator.innerText()).replaceAll(/\D/g, ""));
+
+const tests = {
+  async "a drop is bought from during a storm, with and without scripts, is sold out, and comes back"() {
+    const id = await shop.drop("Storm", { total: UNITS, reservation_seconds: 6, payment_seconds: 6, per_buyer_limit: 1 });
+    const page = await visitor({ locale: "en-GB" });
+    const plain = await visitor({ javaScriptEnabled: false, locale: "en-GB" });
+    await page.goto(`${shop.url}/drops/${id}`);
+    await button(page, "Reserve · ").waitFor();
+    await plain.goto(`${shop.url}/drops/${id}`);
+    const storm = rush(id);
+    const left = page.locator("[x-text=availableText]");
+    await until("the stock falls while it is looked at", async () => (await number(left)) < UNITS - 5);
+    await plain.getByLabel("Your name").fill("plain");
+    await button(plain, "Reserve").click();
+    await shows(plain, "Reserved for you");
+    await plain.getByLabel("E-mail").fill("plain@example.org");
+    await button(plain, "Proceed to payment").click();
+    await plain.getByRole("button", { name: "Pay", exact: true }).click();
+    await shows(plain, "Paid");
+    await plain.getByText("€149.00").or(plain.getByText("149.00 EUR received: the order is paid")).first().waitFor();
+    await button(page, "Reserve · ").click();
+    await shows(page, "Reserved for you");
+    const order = new URL(page.url()).pathname;
+    const looker = await page.context().newPage();
+    await looker.goto(`${shop.url}/drops/${id}`);
+    await button(looker, "Ask for one that comes back").waitFor();
+    assert.equal(await number(looker.locator("[x-text=availableText]")), 0);
+    await shows(page, "Expired"); // the reservation runs out under the reader's eyes
+    await page.getByText("The time to pay ran out", { exact: true }).waitFor();
+    await button(looker, "Reserve · ").waitFor(); // units come back when reservations end
+    await end(storm);
+    await until("what the storm held comes back", async () => (await number(looker.locator("[x-text=availableText]"))) > UNITS / 2);
+    await page.goto(`${shop.url}${order.replace("/orders/", "/pay/")}`);
+    await button(page, "Pay late").click();
+    await shows(page, "Paid");
+    await page.getByText(/received late; there was still stock/).waitFor();
+    const own = (await (await fetch(`${shop.url}/v1/drops/${id}`)).json());
+    assert.equal(own.sold, 2, "two paid");
+    await plain.context().close();
+    await page.context().close();
+  },
+};
+
+await run(tests, /status of (4(04|09)|503)|ERR_/);
