@@ -19,6 +19,8 @@ scripts/smoke.sh 1000000 10000
 # A start, `verify`, a rescue and `recover` of a file with a million orders.
 scripts/large-file.sh
 scripts/overload.sh
+# Two thousand open storefronts and a console beside a rush, in pairs.
+scripts/streams.sh
 # The whole crowd of people and bots, and the populations on which no default was tuned.
 scripts/crowd.sh
 scripts/crowd.sh --population b

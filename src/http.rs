@@ -12,6 +12,7 @@ pub mod compression;
 pub mod connection;
 pub mod console;
 mod date_header;
+mod feeds;
 pub mod handlers;
 mod node;
 mod node_headers;

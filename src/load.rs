@@ -3,7 +3,7 @@
 //! Open-loop: arrivals keep their schedule whatever the server does. The load threads share nothing but the waiting list
 //! of buyers who found the drop sold out. The rules are in `behavior`, `crowd`, `ledger` and `check`, which do no I/O;
 //! `worker` and `client` do the I/O and know no rules. In reading order: `plan`, `schedule`, `buyer`, `behavior`, `crowd`,
-//! `waiting_list`, `ledger`, `check`, `worker`, `client`, `run`, `report`. A `ladder` is many runs, each at a higher rate;
+//! `waiting_list`, `ledger`, `check`, `worker`, `client`, `streams`, `run`, `report`. A `ladder` is many runs, each at a higher rate;
 //! `bids` bids in auctions; `replay` sends the requests of a capture once more; `mixed` is people and bots at one door.
 //!
 //! Invariant: a check that could not be made exactly is never reported as exact.
@@ -29,6 +29,7 @@ mod response;
 pub(crate) mod run;
 mod schedule;
 mod shared;
+mod streams;
 mod waiting_list;
 mod worker;
 

@@ -344,7 +344,7 @@ const CORE: &[Setting] = &[
         count(t, 256, 65_534)?),
     setting!(
         "http.streams_max",
-        "1000",
+        "2000",
         "streams",
         "open event streams per worker; each costs a task and a buffer",
         |c, t| c.limits.streams_max = count(t, 1, 100_000)?

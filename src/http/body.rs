@@ -12,6 +12,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
+use super::feeds::Following;
 use crate::api::Problem;
 use crate::config::ConnectionLimits;
 use crate::deadlines::{STOPPING_MAX, within};
@@ -19,9 +20,12 @@ use crate::deadlines::{STOPPING_MAX, within};
 /// A response's body: whole, or piece by piece.
 pub type Body = Either<Full<Bytes>, Pieces>;
 
-/// A body that is sent piece by piece. Its sender notices at once when the client has disconnected; with http-body-util's
-/// channel only the next send shows that.
-pub struct Pieces(mpsc::Receiver<Bytes>);
+/// A body that is sent piece by piece.
+pub enum Pieces {
+    /// Its sender notices at once when the client has disconnected; with http-body-util's channel only the next send shows that.
+    Sent(mpsc::Receiver<Bytes>),
+    Following(Box<Following>),
+}
 
 impl hyper::body::Body for Pieces {
     type Data = Bytes;
@@ -31,7 +35,12 @@ impl hyper::body::Body for Pieces {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+        match &mut *self {
+            Pieces::Sent(receiver) => {
+                receiver.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+            }
+            Pieces::Following(following) => Pin::new(&mut **following).poll_frame(context),
+        }
     }
 }
 
@@ -40,7 +49,13 @@ impl hyper::body::Body for Pieces {
 pub fn pieces() -> (mpsc::Sender<Bytes>, Body) {
     const WAITING_MAX: usize = 4;
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    (sender, Either::Right(Pieces(receiver)))
+    (sender, Either::Right(Pieces::Sent(receiver)))
+}
+
+/// Returns the body of a stream that shows what its feed has.
+#[must_use]
+pub fn following(stream: Following) -> Body {
+    Either::Right(Pieces::Following(Box::new(stream)))
 }
 
 /// The bounds in which a body is read.

@@ -17,6 +17,7 @@ use super::body::{Body, BodyBounds, FormFields};
 use super::console::prometheus::PrometheusClient;
 use super::console::state::ConsoleState;
 use super::date_header::DateHeader;
+use super::feeds::Feeds;
 use super::node_headers::NodeHeaders;
 use super::origin::{add_origin_headers, allowed_origin, check_admin_host};
 use super::problem_response::problem_response;
@@ -129,6 +130,8 @@ pub struct Worker {
     pub(super) console: ConsoleState,
     /// Number of open event streams.
     pub streams: Cell<usize>,
+    /// What the drops' and auctions' streams show.
+    pub(super) feeds: Feeds,
     router: Router,
     pub verified: Rc<RefCell<VerifiedTokens>>,
     /// Shared with the wire connections of the thread.
@@ -192,6 +195,7 @@ impl Worker {
             sampler: RefCell::default(),
             console: ConsoleState::default(),
             streams: Cell::new(0),
+            feeds: Feeds::default(),
             router,
             verified: Rc::default(),
             largest_amounts: Rc::new(LargestAmounts::new(largest)),

@@ -9,6 +9,7 @@
 use super::ledger::{BuyerEnd, Ledger, Violation};
 use super::numbers::grouped;
 use super::response::DropView;
+use super::streams::StreamFigures;
 
 /// The input of the check, after the last buyer has been answered.
 pub(super) struct CheckInput<'a> {
@@ -97,6 +98,16 @@ struct Sums {
     cut_off: u64,
     /// Buyers without a definite last answer.
     undecided: u64,
+}
+
+/// Every stream showed the drop as it is in the end.
+pub(super) fn check_streams(streams: &StreamFigures) -> CheckFinding {
+    let (open, behind) = (streams.open, streams.behind.len() as u64);
+    let sentence = match streams.behind.first() {
+        None => format!("each of {} streams showed the last change", grouped(open)),
+        Some(why) => format!("{} of {} streams did not show the last change: {why}", grouped(behind), grouped(open)),
+    };
+    finding("streams_current", behind == 0, sentence)
 }
 
 fn finding(name: &'static str, holds: bool, sentence: String) -> CheckFinding {

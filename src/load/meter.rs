@@ -6,9 +6,9 @@
 use hdrhistogram::{CreationError, Histogram};
 
 /// Microseconds; one hour is above every time limit of a run.
-const LATENCY_US_MAX: u64 = 3_600_000_000;
+pub(super) const LATENCY_US_MAX: u64 = 3_600_000_000;
 /// Three digits are right: 0.1 %.
-const DIGITS: u8 = 3;
+pub(super) const DIGITS: u8 = 3;
 
 /// The kinds of requests that are timed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -27,6 +27,8 @@ pub(crate) struct LoadPlan {
     /// Arrivals per second; without a rate, all at once.
     pub(crate) rate: Option<u32>,
     pub(crate) reads_percent: u8,
+    /// Event streams of the drop that are open meanwhile.
+    pub(crate) streams: usize,
     /// An existing drop instead of a new one.
     pub(crate) drop_id: Option<u32>,
     /// Abandoned reservations lapse during the run.

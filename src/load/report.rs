@@ -11,6 +11,7 @@ use super::meter::{Latencies, LatencyMeter, RequestKind};
 use super::numbers::{grouped, rounded};
 use super::outcome::RequestOutcome;
 use super::plan::LoadPlan;
+use super::streams::StreamFigures;
 
 /// The percentiles that are shown, with their names in the table and in JSON.
 const PERCENTILES: [(f64, &str, &str); 4] =
@@ -24,6 +25,7 @@ pub(crate) struct RunReport<'a> {
     pub(super) buyers: u64,
     pub(super) ledger: Ledger,
     pub(super) meter: LatencyMeter,
+    pub(super) streams: Option<StreamFigures>,
     pub(super) result: CheckResult,
 }
 
@@ -54,6 +56,7 @@ impl RunReport<'_> {
         }
         lines.push(String::new());
         lines.extend(self.latencies());
+        lines.extend(self.streams.as_ref().map(streams_line));
         lines.push(String::new());
         lines.extend(self.check());
         lines
@@ -174,6 +177,7 @@ impl RunReport<'_> {
             "outcomes": self.outcomes_json(),
             "buyers": self.buyers_json(),
             "latency_ms": self.latencies_json(),
+            "streams": self.streams.as_ref().map(streams_json),
             "check": self.check_json(),
         }))
     }
@@ -256,6 +260,31 @@ fn percentiles_json(histogram: &Histogram<u64>) -> Value {
         .collect();
     values.insert("max".to_owned(), json!(histogram.max() as f64 / 1e3));
     Value::Object(values)
+}
+
+/// The streams in one line: the delay of the oldest change that each update shows.
+fn streams_line(streams: &StreamFigures) -> String {
+    let delay = |percentile| millis(streams.delays.value_at_percentile(percentile));
+    format!(
+        "  {} streams, {} updates after the answer: p50 {}, p99 {}, max {}; {:.2} % within 250 ms; {} of CPU to read",
+        grouped(streams.open),
+        grouped(streams.updates),
+        delay(50.0),
+        delay(99.0),
+        millis(streams.delays.max()),
+        streams.in_time_percent(),
+        seconds(streams.cpu)
+    )
+}
+
+fn streams_json(streams: &StreamFigures) -> Value {
+    json!({
+        "open": streams.open,
+        "updates": streams.updates,
+        "delay_ms": percentiles_json(&streams.delays),
+        "within_250_ms_percent": streams.in_time_percent(),
+        "cpu_seconds": streams.cpu.as_secs_f64(),
+    })
 }
 
 /// Microseconds as milliseconds: `1,234.567`.

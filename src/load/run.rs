@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::behavior::BehaviorRules;
-use super::check::{CheckInput, CheckResult, check};
+use super::check::{CheckInput, CheckResult, check, check_streams};
 use super::client::ExchangeError;
 use super::drops;
 use super::ledger::Ledger;
@@ -19,6 +19,7 @@ use super::request::Requests;
 use super::response::DropView;
 use super::schedule::{Schedule, WorkQueue};
 use super::shared::{RunLimits, SharedRun};
+use super::streams::Streams;
 use super::worker::{self, WorkerJob, WorkerResult};
 use crate::client::http::block_on;
 use crate::exit::Exit;
@@ -32,9 +33,13 @@ const START_DELAY: Duration = Duration::from_millis(10);
 /// 64 a drop whose reservations outlast the deadline, 69 no server or no such drop, 70 a bug, 71 no thread or runtime.
 pub(crate) fn run(plan: &LoadPlan) -> Result<RunReport<'_>, Exit> {
     let before = prepare(plan)?;
-    let found = load(plan, before)?;
+    let mut found = load(plan, before)?;
     let lapses_unwatched = !plan.expire && found.took >= Duration::from_secs(before.reservation_seconds);
-    let result = found.check(plan, before, lapses_unwatched);
+    let streams = found.streams.take();
+    let mut result = found.check(plan, before, lapses_unwatched);
+    let taken = before.taken().saturating_add(result.accepted.unwrap_or(0));
+    let streams = streams.map(|streams| streams.close(taken)).transpose()?;
+    result.findings.extend(streams.as_ref().map(check_streams));
     let RunFigures { schedule, ledger, meter, .. } = found;
     Ok(RunReport {
         plan,
@@ -43,6 +48,7 @@ pub(crate) fn run(plan: &LoadPlan) -> Result<RunReport<'_>, Exit> {
         buyers: schedule.buyers(),
         ledger,
         meter,
+        streams,
         result,
     })
 }
@@ -76,6 +82,7 @@ pub(super) struct RunFigures {
     /// Buyers who were still on the waiting list at the end.
     waiting: u64,
     took: Duration,
+    streams: Option<Streams>,
 }
 
 impl RunFigures {
@@ -93,7 +100,9 @@ impl RunFigures {
 /// 69 no server, 70 a thread failed, 71 no thread.
 pub(super) fn load(plan: &LoadPlan, drop: DropView) -> Result<RunFigures, Exit> {
     let schedule = Schedule::new(plan.buyers, plan.reads_percent, plan.rate);
-    let (run, ended) = SharedRun::new(schedule.total(), plan.threads);
+    let streams = Streams::open(plan, drop)?;
+    let answers = streams.as_ref().map(|streams| Arc::clone(&streams.answers));
+    let (run, ended) = SharedRun::new(schedule.total(), plan.threads, answers);
     let run = Arc::new(run);
     let (ready, readies) = bounded(plan.threads);
     let mut threads = Vec::with_capacity(plan.threads);
@@ -114,7 +123,7 @@ pub(super) fn load(plan: &LoadPlan, drop: DropView) -> Result<RunFigures, Exit> 
     let took = start.elapsed();
     let (ledger, meter) = add_up(threads)?;
     let waiting = run.waiting_list.lock().waiting();
-    Ok(RunFigures { schedule, ledger, meter, waiting, took })
+    Ok(RunFigures { schedule, ledger, meter, waiting, took, streams })
 }
 
 /// The work of each thread; the start is put in where it is spawned.

@@ -3,6 +3,7 @@
 //! The supervising thread also wakes idle connections when work falls due: the timers of the threads' runtimes have a
 //! resolution of a millisecond, too coarse for a schedule. Invariant: the run is over when no buyer has a request under way or to come.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::numbers::grouped;
+use super::streams::AnswerTimes;
 use super::waiting_list::WaitingList;
 
 /// The longest interval of checks for due work, where arrivals keep a rate.
@@ -67,17 +69,19 @@ pub(super) struct SharedRun {
     pub(super) lanes: Vec<ThreadLane>,
     /// Arrivals and buyers that are not done.
     open: AtomicU64,
+    /// The instants at which orders were answered, where streams compare with them.
+    pub(super) answers: Option<Arc<AnswerTimes>>,
     over: AtomicBool,
     done: Sender<()>,
 }
 
 impl SharedRun {
     /// A run of these arrivals on this number of threads, and the receiver of its end.
-    pub(super) fn new(arrivals: u64, threads: usize) -> (SharedRun, Receiver<()>) {
+    pub(super) fn new(arrivals: u64, threads: usize, answers: Option<Arc<AnswerTimes>>) -> (SharedRun, Receiver<()>) {
         let (done, ended) = bounded(1);
         let lanes = std::iter::repeat_with(ThreadLane::default).take(threads).collect();
         let open = AtomicU64::new(arrivals);
-        (SharedRun { waiting_list: Mutex::default(), lanes, open, over: AtomicBool::new(false), done }, ended)
+        (SharedRun { waiting_list: Mutex::default(), lanes, open, answers, over: AtomicBool::new(false), done }, ended)
     }
 
     /// Counts a buyer who left the waiting list.
@@ -185,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_last_one_through_ends_the_run() {
-        let (run, ended) = SharedRun::new(2, 1);
+        let (run, ended) = SharedRun::new(2, 1, None);
         run.closed();
         run.opened();
         run.closed();

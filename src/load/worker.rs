@@ -274,6 +274,9 @@ impl WorkerState {
         let mut meter = self.meter.borrow_mut();
         if asked.outcome == RequestOutcome::Reserved {
             add_one(&lane.reserved);
+            if let Some(answers) = &self.run.answers {
+                answers.note();
+            }
         }
         if asked.outcome == RequestOutcome::SoldOut {
             meter.sold_out(asked.done_ns);

@@ -40,7 +40,7 @@ const STATUSES: [(u16, &str); 20] = [
 ];
 
 /// Subject of an event stream.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum StreamKind {
     Drop,
     Auction,

@@ -15,6 +15,7 @@ Examples:
   firstcome rush --rate 20000 --reads 80             20,000 arrivals/s, four of five are reads
   firstcome rush --expire                            lapsed reservations are sold again
   firstcome rush --crowd plain --units 100000        fresh orders only, all of them accepted
+  firstcome rush --crowd plain --streams 2000        2,000 shop windows open meanwhile: how late they show the stock
   firstcome rush --drop 7 --json result.json         an existing drop; the figures also as JSON
   firstcome rush --public 127.0.0.1:8110 --nodes 127.0.0.1:8120,127.0.0.1:8130 --admin 127.0.0.1:8111   nodes of a cluster
   firstcome rush --ladder 2000,8000,25000 --html l.html   which rates the server keeps, with plots
@@ -56,6 +57,9 @@ pub struct RushArgs {
     /// Percentage of arrivals that only read the drop; at 100 there are no orders
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = value_parser!(u8).range(0..=100))]
     pub(super) reads: u8,
+    /// Event streams of the drop that are open meanwhile; the delay of its changes is printed
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u16).range(0..=20_000), conflicts_with_all = ["nodes", "expire", "ladder", "bids"])]
+    pub(super) streams: u16,
     /// An existing drop without other clients during the run; its free units are the stock
     #[arg(long, value_name = "ID", value_parser = value_parser!(u32).range(1..))]
     pub(super) drop: Option<u32>,

@@ -51,6 +51,11 @@ pub(super) fn plan(args: RushArgs) -> Result<RushPlan, Exit> {
             "--expire needs the real crowd: buyers of the other crowds do not watch their reservation".to_owned(),
         );
     }
+    if args.streams > 0 && !matches!(args.crowd, CrowdName::Plain | CrowdName::Checkout) {
+        mistakes.push(
+            "--streams needs the plain or the checkout crowd: where units return, no change has an age".to_owned(),
+        );
+    }
     let bids = bid_plan(&args).unwrap_or_else(|wrong| {
         mistakes.push(wrong);
         None
@@ -66,7 +71,9 @@ pub(super) fn plan(args: RushArgs) -> Result<RushPlan, Exit> {
         None
     });
     let subscribers = bids.as_ref().map_or(0, |bids| bids.subscribers);
-    if let Err(mistake) = allow_descriptors(u64::from(args.connections) + u64::from(subscribers)) {
+    if let Err(mistake) =
+        allow_descriptors(u64::from(args.connections) + u64::from(subscribers) + u64::from(args.streams))
+    {
         mistakes.push(mistake);
     }
     let (Some(public), Some(admin), true) = (public, admin, mistakes.is_empty()) else {
@@ -103,6 +110,7 @@ pub(super) fn plan(args: RushArgs) -> Result<RushPlan, Exit> {
         threads,
         rate: args.rate,
         reads_percent: args.reads,
+        streams: usize::from(args.streams),
         drop_id: args.drop,
         expire: args.expire,
         crowd: orders_crowd(args.crowd),

@@ -1,4 +1,4 @@
-//! Event streams of a drop's or an auction's changes, at most ten a second.
+//! Event streams of a drop's or an auction's changes, at most ten a second. Each thread looks at a drop once for all its streams.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use super::drops::cached_drop;
 use super::{RouteEntry, query_thread_busy};
 use crate::api::Problem;
 use crate::http::allowed_responses::{BUSY, ID};
-use crate::http::body::{Body, pieces};
+use crate::http::body::{Body, following};
+use crate::http::feeds::Feed;
 use crate::http::request::{Call, X_ACCEL_BUFFERING};
 use crate::http::route::ResponseBody::Named;
 use crate::http::route::{Presence, Route};
@@ -35,13 +36,18 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         .now(auction_changes),
 ];
 
-/// The interval of updates and of checks of the version.
+/// The shortest interval of updates.
 const UPDATE_EVERY: Duration = Duration::from_millis(100);
+/// A thread with many streams sends each fewer updates: the interval per open stream. With 1,000 it is 180 ms, so that 2,000 storefronts on
+/// two threads take a bounded part of the sale, and still show a change within 250 ms.
+const UPDATE_EVERY_PER_STREAM: Duration = Duration::from_micros(180);
+/// The longest interval of updates.
+const UPDATE_EVERY_MAX: Duration = Duration::from_secs(1);
 /// The interval of comments while nothing changes, so that proxies keep the connection.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 
 /// A slot among the thread's streams, released when the stream ends.
-pub(super) struct Slot(Rc<Worker>, StreamKind);
+pub(in crate::http) struct Slot(Rc<Worker>, StreamKind);
 
 impl Slot {
     /// Takes a slot, unless there are too many streams.
@@ -88,39 +94,67 @@ fn changes(
     read: impl Fn(&Worker) -> Result<CachedResponse, Problem> + 'static,
 ) -> Result<Response<Body>, Problem> {
     let slot = Slot::take(worker, of).ok_or_else(|| query_thread_busy(worker))?;
-    let (sender, body) = pieces();
-    let worker = Rc::clone(worker);
+    let snapshot = event("snapshot", worker.server.epoch, &first);
+    let feed = feed(worker, of, id, first.version, read);
+    Ok(event_stream(following(feed.follow(slot, snapshot, first.version))))
+}
+
+/// Returns the feed of a drop or an auction.
+fn feed(
+    worker: &Rc<Worker>,
+    of: StreamKind,
+    id: DropId,
+    version: u64,
+    read: impl Fn(&Worker) -> Result<CachedResponse, Problem> + 'static,
+) -> Rc<Feed> {
+    if let Some(feed) = worker.feeds.borrow().get(&(of, id)) {
+        return Rc::clone(feed);
+    }
+    let feed = Feed::new(version);
+    worker.feeds.borrow_mut().insert((of, id), Rc::clone(&feed));
+    let (worker, kept) = (Rc::clone(worker), Rc::clone(&feed));
     tokio::task::spawn_local(async move {
-        let _slot = slot;
-        let mut stopping = worker.server.stopping.clone();
-        let published = Arc::clone(&worker.writer.published);
-        let mut sent = first.version;
-        let mut last_word = Instant::now();
-        if sender.send(event("snapshot", worker.server.epoch, &first)).await.is_err() {
+        keep_current(&worker, id, &kept, read).await;
+        worker.feeds.borrow_mut().remove(&(of, id));
+        kept.end();
+    });
+    feed
+}
+
+/// Tells the streams of a drop each newer version, until there are no streams or the server stops.
+async fn keep_current(
+    worker: &Worker,
+    id: DropId,
+    feed: &Feed,
+    read: impl Fn(&Worker) -> Result<CachedResponse, Problem>,
+) {
+    let mut stopping = worker.server.stopping.clone();
+    let published = Arc::clone(&worker.writer.published);
+    let mut last_word = Instant::now();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(update_every(worker.streams.get())) => {}
+            _ = stopping.changed() => {}
+        }
+        if *stopping.borrow() || !worker.writer.may_serve() || !feed.is_followed() {
             return;
         }
-        while !*stopping.borrow() && worker.writer.may_serve() {
-            tokio::select! {
-                () = tokio::time::sleep(UPDATE_EVERY) => {}
-                _ = stopping.changed() => continue,
-                () = sender.closed() => return,
-            }
-            let word = if published.version(id) > sent {
-                let Ok(body) = read(&worker) else { return };
-                sent = body.version;
-                event("update", worker.server.epoch, &body)
-            } else if last_word.elapsed() >= HEARTBEAT_EVERY {
-                Bytes::from_static(b": still here\n\n")
-            } else {
-                continue;
-            };
-            last_word = Instant::now();
-            if sender.send(word).await.is_err() {
-                return;
-            }
+        if published.version(id) > feed.version() {
+            let Ok(body) = read(worker) else { return };
+            feed.tell(body.version, event("update", worker.server.epoch, &body));
+        } else if last_word.elapsed() >= HEARTBEAT_EVERY {
+            feed.beat();
+        } else {
+            continue;
         }
-    });
-    Ok(event_stream(body))
+        last_word = Instant::now();
+    }
+}
+
+/// Returns the interval of updates of a thread with this number of streams.
+fn update_every(streams: usize) -> Duration {
+    let streams = u32::try_from(streams).unwrap_or(u32::MAX);
+    UPDATE_EVERY_PER_STREAM.saturating_mul(streams).clamp(UPDATE_EVERY, UPDATE_EVERY_MAX)
 }
 
 /// Responds with a stream of events.
@@ -136,4 +170,16 @@ pub(super) fn event_stream(body: Body) -> Response<Body> {
 fn event(name: &str, epoch: u64, body: &CachedResponse) -> Bytes {
     let json = String::from_utf8_lossy(&body.body);
     Bytes::from(format!("event: {name}\nid: {epoch}-{}\nretry: 1000\ndata: {json}\n\n", body.version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_streams_of_a_thread_get_fewer_updates_each() {
+        let every = |streams| update_every(streams).as_millis();
+        assert_eq!([every(0), every(500), every(1_000), every(1_250)], [100, 100, 180, 225]);
+        assert_eq!(update_every(usize::MAX), UPDATE_EVERY_MAX);
+    }
 }
