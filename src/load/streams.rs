@@ -169,7 +169,8 @@ fn read_all(
         tokio::task::spawn_local(async {
             loop {
                 tokio::time::sleep(Duration::from_millis(1)).await;
-                std::thread::sleep(PAUSE);
+                // The whole thread, not only this task.
+                std::thread::park_timeout(PAUSE);
             }
         });
         for stream in &streams {
