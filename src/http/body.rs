@@ -12,7 +12,6 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
-use super::feeds::Following;
 use crate::api::Problem;
 use crate::config::ConnectionLimits;
 use crate::deadlines::{STOPPING_MAX, within};
@@ -20,11 +19,15 @@ use crate::deadlines::{STOPPING_MAX, within};
 /// A response's body: whole, or piece by piece.
 pub type Body = Either<Full<Bytes>, Pieces>;
 
+/// Makes the pieces of a body.
+type PieceMaker = Pin<Box<dyn hyper::body::Body<Data = Bytes, Error = Infallible>>>;
+
 /// A body that is sent piece by piece.
 pub enum Pieces {
     /// Its sender notices at once when the client has disconnected; with http-body-util's channel only the next send shows that.
     Sent(mpsc::Receiver<Bytes>),
-    Following(Box<Following>),
+    /// Makes each piece when it is polled.
+    Made(PieceMaker),
 }
 
 impl hyper::body::Body for Pieces {
@@ -39,7 +42,7 @@ impl hyper::body::Body for Pieces {
             Pieces::Sent(receiver) => {
                 receiver.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
             }
-            Pieces::Following(following) => Pin::new(&mut **following).poll_frame(context),
+            Pieces::Made(maker) => maker.as_mut().poll_frame(context),
         }
     }
 }
@@ -52,10 +55,10 @@ pub fn pieces() -> (mpsc::Sender<Bytes>, Body) {
     (sender, Either::Right(Pieces::Sent(receiver)))
 }
 
-/// Returns the body of a stream that shows what its feed has.
+/// Returns a body whose pieces are made when they are polled.
 #[must_use]
-pub fn following(stream: Following) -> Body {
-    Either::Right(Pieces::Following(Box::new(stream)))
+pub fn made(maker: impl hyper::body::Body<Data = Bytes, Error = Infallible> + 'static) -> Body {
+    Either::Right(Pieces::Made(Box::pin(maker)))
 }
 
 /// The bounds in which a body is read.

@@ -2,6 +2,7 @@
 //!
 //! A stream has no task of its own: its body waits for the feed, so that an update costs each stream one write to its socket.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -11,11 +12,10 @@ use std::task::{Context, Poll, Waker};
 
 use hyper::body::{Body, Bytes, Frame};
 
-use super::handlers::streams::Slot;
 use crate::telemetry::StreamKind;
 use crate::types::DropId;
 
-/// What a stream says when there is nothing new.
+/// The piece of a stream that has nothing new to show.
 const HEARTBEAT: &[u8] = b": still here\n\n";
 
 /// The feeds of a thread, by what they show. Each lives from its first stream to its last.
@@ -85,7 +85,7 @@ impl Feed {
     }
 
     /// Opens a stream that begins with a snapshot of this version.
-    pub(super) fn follow(self: &Rc<Feed>, slot: Slot, snapshot: Bytes, version: u64) -> Following {
+    pub(super) fn follow(self: &Rc<Feed>, slot: Box<dyn Any>, snapshot: Bytes, version: u64) -> Following {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
         self.open.set(self.open.get().saturating_add(1));
@@ -101,10 +101,10 @@ impl Feed {
 }
 
 /// The body of a stream. A client that reads slowly misses what came between; hyper drops the body when it has disconnected.
-pub struct Following {
+pub(super) struct Following {
     feed: Rc<Feed>,
-    /// Given back when the stream ends.
-    _slot: Slot,
+    /// The place among the thread's streams, given back when this one ends.
+    _slot: Box<dyn Any>,
     number: u64,
     snapshot: Option<Bytes>,
     /// The version that was shown last.

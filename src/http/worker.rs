@@ -130,7 +130,7 @@ pub struct Worker {
     pub(super) console: ConsoleState,
     /// Number of open event streams.
     pub streams: Cell<usize>,
-    /// What the drops' and auctions' streams show.
+    /// The drops and auctions that streams show.
     pub(super) feeds: Feeds,
     router: Router,
     pub verified: Rc<RefCell<VerifiedTokens>>,

@@ -143,9 +143,9 @@ impl Streams {
     }
 }
 
-type Ready = Sender<Result<(), String>>;
+type ReadySender = Sender<Result<(), String>>;
 
-/// What all streams have in common.
+/// The job of the thread, the same for all streams.
 struct StreamsJob {
     address: SocketAddr,
     request: Box<str>,
@@ -157,7 +157,7 @@ fn read_all(
     job: &StreamsJob,
     count: usize,
     answers: Arc<AnswerTimes>,
-    ready: &Ready,
+    ready: &ReadySender,
     last: oneshot::Receiver<u64>,
 ) -> Result<StreamFigures, String> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
@@ -246,7 +246,7 @@ impl Stream {
         address: SocketAddr,
         request: &str,
         shown: &Shown,
-        ready: &Ready,
+        ready: &ReadySender,
     ) -> Result<std::convert::Infallible, String> {
         let opening = async {
             let mut connection = TcpStream::connect(address).await.map_err(|error| error.to_string())?;

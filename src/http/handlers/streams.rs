@@ -12,7 +12,7 @@ use super::drops::cached_drop;
 use super::{RouteEntry, query_thread_busy};
 use crate::api::Problem;
 use crate::http::allowed_responses::{BUSY, ID};
-use crate::http::body::{Body, following};
+use crate::http::body::{Body, made};
 use crate::http::feeds::Feed;
 use crate::http::request::{Call, X_ACCEL_BUFFERING};
 use crate::http::route::ResponseBody::Named;
@@ -96,7 +96,7 @@ fn changes(
     let slot = Slot::take(worker, of).ok_or_else(|| query_thread_busy(worker))?;
     let snapshot = event("snapshot", worker.server.epoch, &first);
     let feed = feed(worker, of, id, first.version, read);
-    Ok(event_stream(following(feed.follow(slot, snapshot, first.version))))
+    Ok(event_stream(made(feed.follow(Box::new(slot), snapshot, first.version))))
 }
 
 /// Returns the feed of a drop or an auction.
