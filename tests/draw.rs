@@ -1,7 +1,7 @@
 //! The draw of a room: known answers, the statistics of many rooms, and transcripts that were altered.
 //!
-//! `FIRSTCOME_TEST_SEED` draws other rooms. A debug build draws 40 rooms and alters 10 (2 s together); release code draws 1,000
-//! and alters 100 times `FIRSTCOME_TEST_SCALE`, at most 1,000 (scripts/soak.sh).
+//! `FIRSTCOME_TEST_SEED` draws other rooms. A debug build draws 40 rooms and alters 10 (a second each); release code draws
+//! 1,000 (5 s) and alters 100 times `FIRSTCOME_TEST_SCALE` (4 s), at most 1,000 (scripts/soak.sh, 40 s).
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 #![allow(clippy::print_stdout, reason = "the figures are what the soak shows")]
@@ -17,10 +17,11 @@ fn variable(name: &str) -> Option<u64> {
 }
 
 /// A room of this test, with seed and beacon of a world.
+#[derive(Clone)]
 struct TestRoom {
     seed: Seed,
     beacon: Beacon,
-    digests: Vec<TicketDigest>,
+    tickets: u32,
 }
 
 impl TestRoom {
@@ -34,37 +35,35 @@ impl TestRoom {
     }
 
     fn of(seed: Seed, beacon: Beacon, tickets: u32) -> TestRoom {
-        let commitment = seed.commitment();
-        let buyer = |number: u32| {
-            let mut digest = [0; 16];
-            digest[12..].copy_from_slice(&number.to_be_bytes());
-            Digest(digest)
-        };
-        let digests = (1..=tickets).map(|number| TicketDigest::of(&commitment, &buyer(number))).collect();
-        TestRoom { seed, beacon, digests }
+        TestRoom { seed, beacon, tickets }
+    }
+
+    /// The digests of all tickets. The keyed digest of a buyer is the number of the ticket.
+    fn digests(&self) -> Vec<TicketDigest> {
+        let commitment = self.seed.commitment();
+        let buyer = |number: u32| Digest(u128::from(number).to_be_bytes());
+        (1..=self.tickets).map(|number| TicketDigest::of(&commitment, &buyer(number))).collect()
     }
 
     fn tree(&self) -> TicketTree {
-        let mut tree = TreeBuilder::default();
-        self.digests.iter().for_each(|digest| tree.push(digest));
-        tree.finish()
+        tree_over(&self.digests())
     }
 
     /// The positions by number, without the tree: the root has no part in the order.
     fn positions(&self) -> Vec<u32> {
         let root = TreeBuilder::default().finish().tickets().root();
-        let count = u32::try_from(self.digests.len()).expect("few");
-        let tickets = TicketSet::new(count, root).expect("few");
+        let tickets = TicketSet::new(self.tickets, root).expect("few");
         DrawRun::new(&tickets, &self.seed, &self.beacon).run().order.positions().to_vec()
     }
 
     /// The true transcript, with the proof of a ticket.
     fn published(&self, number: u32) -> (Transcript, TicketProof) {
-        let tree = self.tree();
+        let digests = self.digests();
+        let tree = tree_over(&digests);
         let tickets = tree.tickets();
         let drawn = DrawRun::new(&tickets, &self.seed, &self.beacon).run();
         let number = TicketNumber::new(number).expect("not 0");
-        let block: Vec<_> = tree.block_of(number).map(|number| self.digests[number as usize - 1]).collect();
+        let block: Vec<_> = tree.block_of(number).map(|number| digests[number as usize - 1]).collect();
         let transcript = Transcript {
             commitment: self.seed.commitment(),
             seed: self.seed.clone(),
@@ -74,12 +73,28 @@ impl TestRoom {
         };
         let proof = TicketProof {
             number,
-            digest: self.digests[number.index()],
+            digest: digests[number.index()],
             position: drawn.order.position(number).expect("drawn"),
             path: tree.path(number, &block).expect("a ticket of the tree"),
         };
         (transcript, proof)
     }
+}
+
+fn tree_over(digests: &[TicketDigest]) -> TicketTree {
+    let mut tree = TreeBuilder::default();
+    digests.iter().for_each(|digest| tree.push(digest));
+    tree.finish()
+}
+
+struct KnownAnswer<'a> {
+    seed: &'a Seed,
+    beacon: &'a [u8],
+    tickets: u32,
+    root: &'a str,
+    result: &'a str,
+    /// The numbers of the first tickets of the line.
+    first: &'a [u32],
 }
 
 /// Computed by Python's `hmac`, `hashlib` and `sorted` with the definition of RFC 6962, by a script that shares no code with the
@@ -89,8 +104,10 @@ fn draws_agree_with_another_implementation() {
     let counted = Seed::from_slice(&std::array::from_fn::<u8, 32, _>(|at| u8::try_from(at).expect("small")));
     let counted = counted.expect("32 bytes");
     let hashed = Seed::from_slice(&firstcome::types::draw::sha256(&[b"firstcome"])).expect("32 bytes");
-    let cases: [(&Seed, &[u8], u32, &str, &str, &[u32]); 7] = [
-        (
+    let answer =
+        |seed, beacon, tickets, root, result, first| KnownAnswer { seed, beacon, tickets, root, result, first };
+    let cases = [
+        answer(
             &counted,
             b"",
             0,
@@ -98,7 +115,7 @@ fn draws_agree_with_another_implementation() {
             "9291deea281570fc0e52e2bb6cecad771f1b52a1b1b9116dbe06814b6e13c7d2",
             &[],
         ),
-        (
+        answer(
             &counted,
             b"",
             1,
@@ -106,7 +123,7 @@ fn draws_agree_with_another_implementation() {
             "8d88ecd88f642eefaa05755380c51c9a8fc0cbdb772c6b4f5d4244bcaa6117f0",
             &[1],
         ),
-        (
+        answer(
             &counted,
             b"",
             12,
@@ -114,7 +131,7 @@ fn draws_agree_with_another_implementation() {
             "2204e1f91ff2123a6dcd175fb2729cbbbfd033f13dd9c87b53bd5f6c18101d3f",
             &[12, 5, 9, 6, 3, 10, 1, 11, 7, 4, 2, 8],
         ),
-        (
+        answer(
             &counted,
             &[0xbe, 0xac],
             12,
@@ -122,7 +139,7 @@ fn draws_agree_with_another_implementation() {
             "0472d0427226c9af85e494903b1df5cb0526b04e2a86a887d40eee1f035f6ba1",
             &[1, 9, 4, 8, 6, 7, 2, 11, 5, 3, 12, 10],
         ),
-        (
+        answer(
             &counted,
             &[0xff; 64],
             12,
@@ -130,7 +147,7 @@ fn draws_agree_with_another_implementation() {
             "966861c1db2224f4065c57185b795023a1151a3c32a94efc1c72641c3e118ea7",
             &[5, 11, 9, 8, 2, 6, 12, 1, 4, 7, 3, 10],
         ),
-        (
+        answer(
             &hashed,
             b"drand round 5000000",
             1000,
@@ -138,7 +155,7 @@ fn draws_agree_with_another_implementation() {
             "bad2fb4a6c78dff8a8b3aed8ba66a0777973c27fb1dc72cdd0a0607d5dee2f27",
             &[835, 900, 394, 61, 219, 615, 441, 665, 595, 856, 391, 997],
         ),
-        (
+        answer(
             &hashed,
             b"",
             100_000,
@@ -147,7 +164,7 @@ fn draws_agree_with_another_implementation() {
             &[74603, 20967, 15648, 26917, 30218, 85334, 68642, 6981, 56290, 16696, 34302, 95178],
         ),
     ];
-    for (seed, beacon, count, root, result, first) in cases {
+    for KnownAnswer { seed, beacon, tickets: count, root, result, first } in cases {
         let room = TestRoom::of(seed.clone(), Beacon::from_slice(beacon).expect("short"), count);
         let tickets = room.tree().tickets();
         assert_eq!((tickets.count(), tickets.root().to_string()), (count, root.into()));
@@ -157,7 +174,7 @@ fn draws_agree_with_another_implementation() {
     }
     assert_eq!(counted.commitment().to_string(), "630dcd2966c4336691125448bbb25b4ff412a49c732db2c8abc1b8581bd710dd");
     assert_eq!(
-        TestRoom::of(counted, Beacon::default(), 1).digests,
+        TestRoom::of(counted, Beacon::default(), 1).digests(),
         [TicketDigest::from_hex("1195a981be019545b4a51720527b2f27").expect("16 bytes")]
     );
 }
@@ -282,16 +299,11 @@ fn alterations(
 }
 
 fn without_last(room: &TestRoom) -> TicketSet {
-    let mut tree = TreeBuilder::default();
-    room.digests[..room.digests.len() - 1].iter().for_each(|digest| tree.push(digest));
-    tree.finish().tickets()
+    TestRoom { tickets: TICKETS - 1, ..room.clone() }.tree().tickets()
 }
 
 fn with_one_more(room: &TestRoom) -> TicketSet {
-    let mut tree = TreeBuilder::default();
-    room.digests.iter().for_each(|digest| tree.push(digest));
-    tree.push(&TicketDigest([1; 16]));
-    tree.finish().tickets()
+    TestRoom { tickets: TICKETS + 1, ..room.clone() }.tree().tickets()
 }
 
 #[test]
