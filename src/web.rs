@@ -59,6 +59,7 @@ fn page(frame: &PageFrame<'_>, title: &str, state: Option<&str>, body: &Markup) 
                 meta name="robots" content="noindex";
                 meta name="color-scheme" content="light dark";
                 title { (title) }
+                link rel="icon" href=(assets::path("icon.svg"));
                 link rel="stylesheet" href=(assets::path("storefront.css"));
                 script type="module" src=(assets::path(&format!("texts-{}.js", language.tag()))) {}
                 script type="module" src=(assets::path("storefront.js")) {}
