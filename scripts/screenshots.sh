@@ -28,4 +28,4 @@ owner=$("$program" token create --role owner --name Ines --data "$scratch/data" 
 FONTCONFIG_FILE=$scratch/fonts.conf OWNER=$owner PUBLIC=$public ADMIN=$admin PROGRAM=$program PICTURES=$pictures SCRATCH=$scratch \
     node scripts/browser/screenshots.mjs
 stop
-du -ch "$pictures"/*.webp | tail -1
+du --apparent-size -ch "$pictures"/*.webp | tail -1
