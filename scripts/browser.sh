@@ -14,6 +14,8 @@ if [ ! -d scripts/browser/node_modules/playwright-core ] || [ ! -d scripts/brows
 fi
 # Some tests come from an address that a proxy forwards: loopback would need no challenge and has no limits.
 export FIRSTCOME__TRUSTED_PROXIES=127.0.0.1
+# A budget of an address that is used up stays so for the seconds that a slow browser takes to click.
+export FIRSTCOME__ADMISSION__ADDRESS_WRITES_PER_MINUTE=10
 # The pages that embed the component are of another origin.
 HOST_PORT=$(node -e 'const one = net.createServer().listen(0, "127.0.0.1", () => { console.log(one.address().port); one.close(); })')
 export HOST_PORT FIRSTCOME__PUBLIC__CORS_ORIGINS="http://127.0.0.1:$HOST_PORT"

@@ -59,6 +59,7 @@ FailsOpen              challenges while_the_service_does_not_answer_orders_are_r
 ScoreNeverDecays       risk a_suspicion_ends_when_its_signals_have_decayed
 WinnerLosesToo         mail_auctions the_winner_is_told_at_the_award_with_the_link_and_the_next_bidder_when_the_unit_is_offered
 MailIdPerAttempt       mail a_mail_whose_outcome_is_unknown_is_sent_again_with_the_same_message_id
+FormForgetsKey         pages        refusals::an_unknown_outcome_is_asked_for_again_with_the_same_key_and_there_is_one_order
 RefundKeyPerAttempt    provider_refunds a_refund_whose_answers_are_lost_late_or_errors_is_made_once
 BackupForgetsWritten   live_copy    a_copy_beside_a_writer_that_checkpoints_all_the_time_is_one_of_its_states
 ReturnsNotCounted      explain      each_reason_of_a_refused_order_is_decided_again_on_the_state_it_saw

@@ -120,6 +120,8 @@ pub enum Bug {
     RefundKeyPerAttempt,
     /// The first half of the tickets is drawn before the second.
     DrawByArrival,
+    /// A page about a refused form offers it with an idempotency key of its own.
+    FormForgetsKey,
 }
 
 /// A point at which the environment variable `FIRSTCOME_PAUSE` stops a thread, so that a test can kill the process there.

@@ -134,13 +134,13 @@ export async function hasNoFindings(page, what) {
   const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   assert.ok(over <= 0, `${what} is ${over} pixels too wide`);
   await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  const { violations } = await page.evaluate(() => globalThis.axe.run({ resultTypes: ["violations"], selectors: false }));
   const told = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ").slice(0, 300)}`);
   assert.deepEqual(told, [], what);
 }
 
 /// Runs the tests one after the other; ends the process. `expected` are complaints that the tests cause.
-export async function run(tests, expected, minutes = 3) {
+export async function run(tests, expected, minutes = 5) {
   setTimeout(() => {
     console.error(`the tests took longer than ${minutes} minutes`);
     process.exit(1);

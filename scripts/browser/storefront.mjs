@@ -12,9 +12,9 @@ const BYTES_MAX = 60_000;
 const WIDTHS = { phone: [390, 844], tablet: [768, 1024], desktop: [1280, 900] };
 
 setTimeout(() => {
-  console.error("the test of the storefront took longer than 4 minutes");
+  console.error("the test of the storefront took longer than 6 minutes");
   process.exit(1);
-}, 240_000).unref();
+}, 360_000).unref();
 
 const browser = await chromium.launch({ executablePath: CHROMIUM });
 const axe = await readFile(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
@@ -70,7 +70,7 @@ async function shows(page, heading) {
 
 async function hasNoFindings(page, what) {
   await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  const { violations } = await page.evaluate(() => globalThis.axe.run({ resultTypes: ["violations"], selectors: false }));
   const told = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ").slice(0, 300)}`);
   assert.deepEqual(told, [], what);
 }

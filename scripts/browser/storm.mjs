@@ -6,11 +6,11 @@ import { Shop, button, end, run, shows, until, visitor } from "./shop.mjs";
 
 const { PUBLIC, ADMIN, PROGRAM = "target/release/firstcome" } = process.env;
 const shop = new Shop(PUBLIC, ADMIN);
-const UNITS = 200;
+const UNITS = 150;
 
 function rush(id) {
   // Every buyer reserves once and leaves: what they hold comes back when their time is over.
-  const args = ["rush", "--public", PUBLIC, "--admin", ADMIN, "--drop", `${id}`, "--crowd", "plain", "--buyers", "500", "--rate", "60", "--connections", "8"];
+  const args = ["rush", "--public", PUBLIC, "--admin", ADMIN, "--drop", `${id}`, "--crowd", "plain", "--buyers", "300", "--rate", "30", "--connections", "8"];
   const storm = spawn(PROGRAM, args, { stdio: "ignore" });
   process.on("exit", () => storm.kill("SIGKILL"));
   return storm;
@@ -20,7 +20,7 @@ const number = async (locator) => Number((await locator.innerText()).replaceAll(
 
 const tests = {
   async "a drop is bought from during a storm, with and without scripts, is sold out, and comes back"() {
-    const id = await shop.drop("Storm", { total: UNITS, reservation_seconds: 6, payment_seconds: 6, per_buyer_limit: 1 });
+    const id = await shop.drop("Storm", { total: UNITS, reservation_seconds: 12, payment_seconds: 600, per_buyer_limit: 1 });
     const page = await visitor({ locale: "en-GB" });
     const plain = await visitor({ javaScriptEnabled: false, locale: "en-GB" });
     await page.goto(`${shop.url}/drops/${id}`);
@@ -28,7 +28,7 @@ const tests = {
     await plain.goto(`${shop.url}/drops/${id}`);
     const storm = rush(id);
     const left = page.locator("[x-text=availableText]");
-    await until("the stock falls while it is looked at", async () => (await number(left)) < UNITS - 5);
+    await until("the stock falls while it is looked at", async () => (await number(left)) < UNITS - 3);
     await plain.getByLabel("Your name").fill("plain");
     await button(plain, "Reserve").click();
     await shows(plain, "Reserved for you");

@@ -12,6 +12,7 @@ use super::HandlerFuture;
 use super::page_words::refusal_of;
 use super::pages::{frame_in, language_of, with_page_headers};
 use crate::api::Problem;
+use crate::failpoints::{self, Bug};
 use crate::http::body::{Body, FormFields, full, parse_form, read_form};
 use crate::http::request::Call;
 use crate::http::route::{Listener, Route};
@@ -100,7 +101,10 @@ fn accepts_pages(headers: &HeaderMap) -> bool {
 }
 
 /// Keeps the fields of a form for the page that tells its refusal. The request that is polled takes them after the poll.
-pub(super) fn keep_form(worker: &Worker, fields: FormFields) {
+pub(super) fn keep_form(worker: &Worker, mut fields: FormFields) {
+    if failpoints::enabled(Bug::FormForgetsKey) {
+        fields.iter_mut().filter(|(name, _)| name == "key").for_each(|(_, key)| key.push('x'));
+    }
     worker.page_form.set(Some(fields));
 }
 

@@ -65,6 +65,8 @@ export function drop() {
       [this.price, this.limit, this.state] = [number("price"), number("limit"), (root.dataset["state"] ?? "live") as State];
       [this.total, this.available, this.held, this.sold] = [number("total"), number("available"), number("held"), number("sold")];
       [this.starts, this.ends] = [number("starts"), number("ends")];
+      // The page of a refused form has the quantity that was asked for.
+      this.setQuantity(Number(root.querySelector<HTMLInputElement>('input[name="quantity"]')?.value) || 1);
       this.intent = new Intent<Wish>(`drop.${this.id}`);
       this.drawBar();
       setInterval(() => this.tick(), 250);
