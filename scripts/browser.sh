@@ -32,7 +32,7 @@ together() { # NAME SCRIPT...: runs scripts one after the other, beside other gr
 }
 together buying journey.mjs storefront.mjs component.mjs
 together wishes wishes.mjs storm.mjs
-together shown shown.mjs
+together shown auction.mjs shown.mjs
 failed=0
 for pid in "${groups[@]}"; do wait "$pid" || failed=1; done
 groups=()

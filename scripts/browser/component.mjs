@@ -1,27 +1,21 @@
 // The web component on pages of another origin with a strict content security policy, in Debian's chromium, from the real program
 // (scripts/browser.sh). HOST_PORT is the port of the origin in `public.cors_origins`. With TOKEN_KEY the server's buyers have
-// tokens, and only the tests of tokens run. No step sleeps: each waits for what the page shows, for at most WAIT_MS.
+// tokens, and only the tests of tokens run. No step sleeps: each waits for what the page shows.
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { chromium } from "playwright-core";
+import { Shop, button, hasNoFindings, run, visitor } from "./shop.mjs";
 
-const { PUBLIC, ADMIN, HOST_PORT, TOKEN_KEY, CHROMIUM = "/usr/bin/chromium", SCREENSHOTS } = process.env;
-const api = `http://${PUBLIC}`;
+const { PUBLIC, ADMIN, HOST_PORT, TOKEN_KEY, SCREENSHOTS } = process.env;
+const shop = new Shop(PUBLIC, ADMIN);
+const api = shop.url;
 const host = `http://127.0.0.1:${HOST_PORT}`;
-const WAIT_MS = 15_000;
 /// The most bytes of the component as it comes over the wire.
 const BYTES_MAX = 16_500;
 /// Width, height and colours. The element is at most 440 pixels wide: between a phone and a desktop nothing changes.
 const LOOKS = { phone: [390, 844, "light"], "dark-phone": [390, 844, "dark"], desktop: [1280, 900, "light"] };
 /// Tests that run at once: each waits most of its time, and has a drop and a visitor of its own.
 const LANES = 4;
-
-setTimeout(() => {
-  console.error("the test of the component took longer than 3 minutes");
-  process.exit(1);
-}, 180_000).unref();
 
 /// The page's own script: it hears the component's events, and signs in where the address says so.
 const HOST_SCRIPT = `
@@ -58,55 +52,9 @@ const server = createServer(pages).listen(Number(HOST_PORT), "127.0.0.1");
 const stranger = createServer(pages).listen(0, "127.0.0.1");
 await Promise.all([server, stranger].map((one) => one.listening || new Promise((resolve) => one.once("listening", resolve))));
 
-const browser = await chromium.launch({ executablePath: CHROMIUM });
-const axe = await readFile(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
-const complaints = [];
-
-/// Returns a page of a new visitor, with nothing kept from others.
-async function visitor(options = {}) {
-  const context = await browser.newContext({ locale: "en-GB", ...options });
-  context.setDefaultTimeout(WAIT_MS);
-  const page = await context.newPage();
-  page.on("console", (message) => {
-    if (message.type() === "error") complaints.push(message.text());
-  });
-  page.on("pageerror", (error) => complaints.push(error.message));
-  return page;
-}
-
 /// Opens a page of the shop with the component for a drop.
 async function open(page, drop, attributes = {}, origin = host) {
   await page.goto(`${origin}/?${new URLSearchParams({ "drop-id": drop, ...attributes })}`);
-}
-
-let requests = 0;
-async function admin(path, body) {
-  requests += 1;
-  const answer = await fetch(`http://${ADMIN}${path}`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", "Idempotency-Key": `component-${requests}` },
-    body: JSON.stringify(body),
-  });
-  assert.ok(answer.ok, `${path}: ${await answer.clone().text()}`);
-  return answer.json();
-}
-
-async function drop(name, with_ = {}) {
-  return (await admin("/v1/drops", { sku: "S", name, currency: "EUR", unit_price: 14900, total: 5, starts_at: "2020-01-01T00:00:00Z", ...with_ })).id;
-}
-
-async function orders(dropId) {
-  return (await (await fetch(`http://${ADMIN}/v1/orders?drop_id=${dropId}`)).json()).data;
-}
-
-async function takeFromApi(dropId, buyer) {
-  const answer = await fetch(`${api}/v1/drops/${dropId}/orders`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", "Idempotency-Key": `${dropId}-${buyer}` },
-    body: JSON.stringify({ buyer, quantity: 1 }),
-  });
-  assert.equal(answer.status, 201);
-  return (await answer.json()).id;
 }
 
 /// Signs a token as the shop's sign-in does.
@@ -116,21 +64,12 @@ function token(buyer, seconds = 600) {
   return `${signed}.${createHmac("sha256", TOKEN_KEY).update(signed).digest("base64url")}`;
 }
 
-const button = (page, name) => page.getByRole("button", { name });
 const heard = (page) => page.evaluate(() => globalThis.heard);
-
-async function hasNoFindings(page, what) {
-  // The page's policy has no place for the tool: it is given to the page by the debugger.
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => globalThis.axe.run());
-  const told = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ").slice(0, 300)}`);
-  assert.deepEqual(told, [], what);
-}
 
 const tests = {
   async "a buyer reserves in place with a double click, pays on the server's page, and the shop's page sees it paid"() {
-    const id = await drop("Runner 04", { per_buyer_limit: 3 });
-    const page = await visitor();
+    const id = await shop.drop("Runner 04", { per_buyer_limit: 3 });
+    const page = await visitor({ locale: "en-GB" });
     await open(page, id);
     await page.getByText("€149.00").first().waitFor();
     await button(page, "One more").click();
@@ -138,7 +77,7 @@ const tests = {
     await page.getByText("Reserved for you").waitFor();
     assert.match(await page.getByRole("timer").textContent(), /^[12]:\d\d$/);
     assert.deepEqual(await heard(page), [["firstcome-order", "reserved"]]);
-    assert.equal((await orders(id)).length, 1, "a double click is one order");
+    assert.equal((await shop.orders(id)).length, 1, "a double click is one order");
     await page.reload();
     await page.getByText("Reserved for you").waitFor();
     await page.getByRole("link", { name: "Continue to payment" }).click();
@@ -149,7 +88,7 @@ const tests = {
     await page.getByRole("heading", { level: 1, name: "Paid", exact: true }).waitFor();
     await open(page, id);
     await page.getByText("Thank you. Your order is paid.").waitFor();
-    const [order, ...more] = await orders(id);
+    const [order, ...more] = await shop.orders(id);
     assert.deepEqual([order.state, order.quantity, more.length], ["paid", 2, 0]);
     await button(page, "Back to the offer").click();
     await button(page, "Reserve · €149.00").waitFor();
@@ -157,8 +96,8 @@ const tests = {
   },
 
   async "a shop takes the checkout over, and a buyer gives the unit back"() {
-    const id = await drop("Own checkout");
-    const page = await visitor();
+    const id = await shop.drop("Own checkout");
+    const page = await visitor({ locale: "en-GB" });
     await open(page, id);
     await page.evaluate(() => {
       document.body.dataset.ownCheckout = "1";
@@ -170,13 +109,13 @@ const tests = {
     await button(page, "Give it back").click();
     await page.getByText("You cancelled this order.").waitFor();
     assert.deepEqual((await heard(page)).map(([name, state]) => `${name} ${state}`), ["firstcome-order reserved", "firstcome-checkout reserved", "firstcome-order cancelled"]);
-    assert.equal((await orders(id))[0].state, "cancelled");
+    assert.equal((await shop.orders(id))[0].state, "cancelled");
     await page.context().close();
   },
 
   async "an answer that is lost is asked for again, also after a reload, and the order exists once"() {
-    const id = await drop("Lost");
-    const page = await visitor();
+    const id = await shop.drop("Lost");
+    const page = await visitor({ locale: "en-GB" });
     await open(page, id);
     let lost = 0;
     // The server decides; the answer does not come back.
@@ -188,19 +127,19 @@ const tests = {
     });
     await button(page, "Reserve · ").click();
     await page.getByText("No answer from the shop").waitFor();
-    assert.equal((await orders(id)).length, 1, "it was decided");
+    assert.equal((await shop.orders(id)).length, 1, "it was decided");
     await page.reload();
     await page.getByText("No answer from the shop").waitFor();
     assert.ok(lost >= 2, `the page asked ${lost} times`);
     await page.unroute(`${api}/v1/drops/${id}/orders`);
     await page.getByText("Reserved for you").waitFor();
-    assert.equal((await orders(id)).length, 1, "asked again, and bought once");
+    assert.equal((await shop.orders(id)).length, 1, "asked again, and bought once");
     await page.context().close();
   },
 
   async "a server that is draining and a sale that is paused are waited for by Retry-After, and the buyer may stop"() {
-    const id = await drop("Draining");
-    const page = await visitor();
+    const id = await shop.drop("Draining");
+    const page = await visitor({ locale: "en-GB" });
     await open(page, id);
     let refused = 0;
     const problem = { code: "draining", status: 503, title: "t", detail: "d", applied: "no" };
@@ -214,13 +153,13 @@ const tests = {
     await button(page, "Reserve · ").click();
     await page.getByText("The shop is restarting").waitFor();
     await page.getByText(/^The page tries again by itself in 0:0\d$/).waitFor();
-    assert.equal((await orders(id)).length, 0);
+    assert.equal((await shop.orders(id)).length, 0);
     await page.getByText("Reserved for you").waitFor();
-    assert.equal((await orders(id)).length, 1);
+    assert.equal((await shop.orders(id)).length, 1);
     await page.context().close();
 
-    const paused = await drop("Paused");
-    const other = await visitor();
+    const paused = await shop.drop("Paused");
+    const other = await visitor({ locale: "en-GB" });
     await open(other, paused);
     await button(other, "Reserve · ").waitFor();
     // The page knows nothing of the pause until it asks.
@@ -230,23 +169,23 @@ const tests = {
     await other.unroute(`${api}/v1/drops/${paused}`);
     await button(other, "Reserve · ").waitFor();
     await other.route(`${api}/v1/drops/${paused}`, (route) => route.abort());
-    await admin(`/v1/drops/${paused}/pause`, { reason: "a look" });
+    await shop.operate(`/v1/drops/${paused}/pause`, { reason: "a look" });
     await button(other, "Reserve · ").click();
     await other.getByText("The sale is paused").first().waitFor();
     await button(other, "Stop trying").click();
-    await admin(`/v1/drops/${paused}/resume`, { reason: "go on" });
+    await shop.operate(`/v1/drops/${paused}/resume`, { reason: "go on" });
     await button(other, "Reserve · ").click();
     await other.getByText("Reserved for you").waitFor();
     await other.context().close();
   },
 
   async "stock falls without a stream, is sold out with the next return, and is offered again when a unit comes back"() {
-    const id = await drop("Last one", { total: 1 });
-    const page = await visitor();
+    const id = await shop.drop("Last one", { total: 1 });
+    const page = await visitor({ locale: "en-GB" });
     await page.route("**/stream", (route) => route.abort());
     await open(page, id);
     await button(page, "Reserve · ").waitFor();
-    const other = await takeFromApi(id, "another");
+    const other = await shop.take(id, "another");
     await page.getByText("Sold out").waitFor();
     await button(page, "Ask for one that comes back").click();
     await page.getByText("Not enough units are free").waitFor();
@@ -258,8 +197,8 @@ const tests = {
   },
 
   async "a reservation runs out on the server's clock, which this machine's is an hour off, and the offer is back"() {
-    const id = await drop("Runs out", { reservation_seconds: 3, starts_at: new Date(Date.now() + 3_000).toISOString() });
-    const page = await visitor();
+    const id = await shop.drop("Runs out", { reservation_seconds: 3, starts_at: new Date(Date.now() + 3_000).toISOString() });
+    const page = await visitor({ locale: "en-GB" });
     await page.addInitScript(() => {
       const real = Date.now;
       Date.now = () => real() - 3_600_000;
@@ -277,8 +216,8 @@ const tests = {
   },
 
   async "a page of an origin that is not allowed, and one whose policy forbids the server, say what is missing"() {
-    const id = await drop("Elsewhere");
-    const page = await visitor();
+    const id = await shop.drop("Elsewhere");
+    const page = await visitor({ locale: "en-GB" });
     const elsewhere = `http://127.0.0.1:${stranger.address().port}`;
     await open(page, id, {}, elsewhere);
     await page.getByText(`${api} does not answer pages of ${elsewhere}.`).waitFor();
@@ -293,8 +232,8 @@ const tests = {
   },
 
   async "a proof of work is solved although the page's policy allows no worker"() {
-    const id = await drop("Challenged", { challenge: "proof_of_work" });
-    const page = await visitor();
+    const id = await shop.drop("Challenged", { challenge: "proof_of_work" });
+    const page = await visitor({ locale: "en-GB" });
     // As a proxy would forward a buyer's address: loopback needs no challenge.
     await page.route(`${api}/v1/**`, (route) => route.continue({ headers: { ...route.request().headers(), "x-forwarded-for": "192.0.2.78" } }));
     await open(page, id);
@@ -304,17 +243,14 @@ const tests = {
   },
 
   async "names are text, the element has no findings at every width, light and dark, and fits"() {
-    const odd = await drop("<b>مرحبا</b> 👟 <script>alert(1)</script> " + "Long".repeat(30), { unit_price: 100_000_000_000, currency: "KWD", per_buyer_limit: 9, identity_limits: { email: 2 } });
-    const plain = await drop("Runner 04 “Ember”", { total: 9_000, per_buyer_limit: 3, currency: "HUF", unit_price: 4_990_000, ends_at: new Date(Date.now() + 7_200_000).toISOString() });
-    const paused = await drop("Tạm dừng", { currency: "VND", unit_price: 1_490_000 });
-    await admin(`/v1/drops/${paused}/pause`, { reason: "a look" });
+    const odd = await shop.drop("<b>مرحبا</b> 👟 <script>alert(1)</script> " + "Long".repeat(30), { unit_price: 100_000_000_000, currency: "KWD", per_buyer_limit: 9, identity_limits: { email: 2 } });
+    const plain = await shop.drop("Runner 04 “Ember”", { total: 9_000, per_buyer_limit: 3, currency: "HUF", unit_price: 4_990_000, ends_at: new Date(Date.now() + 7_200_000).toISOString() });
+    const paused = await shop.drop("Tạm dừng", { currency: "VND", unit_price: 1_490_000 });
+    await shop.operate(`/v1/drops/${paused}/pause`, { reason: "a look" });
     for (const [device, [width, height, colorScheme]] of Object.entries(LOOKS)) {
-      const page = await visitor({ viewport: { width, height }, colorScheme, reducedMotion: "reduce" });
-      page.on("dialog", (dialog) => complaints.push(`a dialog: ${dialog.message()}`));
+      const page = await visitor({ locale: "en-GB", viewport: { width, height }, colorScheme, reducedMotion: "reduce" });
       const dark = colorScheme === "dark" ? { dark: "" } : {};
       const look = async (name) => {
-        const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-        assert.ok(over <= 0, `${name} on a ${device} is ${over} pixels too wide`);
         await hasNoFindings(page, `${name} on a ${device}`);
         if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/component-${name}-${device}.png`, fullPage: true });
       };
@@ -335,8 +271,8 @@ const tests = {
   },
 
   async "a purchase is made with the keyboard alone, and the focus is where it goes on"() {
-    const id = await drop("Keys", { per_buyer_limit: 2 });
-    const page = await visitor();
+    const id = await shop.drop("Keys", { per_buyer_limit: 2 });
+    const page = await visitor({ locale: "en-GB" });
     await open(page, id);
     await button(page, "Reserve · ").waitFor();
     const focused = () => page.evaluate(() => document.activeElement?.shadowRoot?.activeElement?.textContent ?? "");
@@ -350,8 +286,8 @@ const tests = {
   },
 
   async "the component is small, and a shop's variables and parts style it"() {
-    const id = await drop("Small");
-    const page = await visitor();
+    const id = await shop.drop("Small");
+    const page = await visitor({ locale: "en-GB" });
     const session = await page.context().newCDPSession(page);
     await session.send("Network.enable");
     let bytes = 0;
@@ -379,8 +315,8 @@ const tests = {
 
 const testsOfTokens = {
   async "a buyer without a token is asked to sign in, and the wish goes on with the same key when the page sets it"() {
-    const id = await drop("Members");
-    const page = await visitor();
+    const id = await shop.drop("Members");
+    const page = await visitor({ locale: "en-GB" });
     await open(page, id);
     const keys = new Set();
     page.on("request", (request) => {
@@ -396,20 +332,20 @@ const testsOfTokens = {
     assert.deepEqual(await heard(page), []);
     await button(page, "Sign in").click();
     assert.deepEqual(await heard(page), [["firstcome-sign-in", false]]);
-    assert.equal((await orders(id)).length, 0);
+    assert.equal((await shop.orders(id)).length, 0);
     await page.evaluate((token) => {
       document.querySelector("firstcome-drop").token = token;
     }, token("ann"));
     await page.getByText("Reserved for you").waitFor();
     assert.equal(keys.size, 1, "one wish has one key");
-    assert.deepEqual((await orders(id)).map(({ buyer }) => buyer), ["ann"]);
+    assert.deepEqual((await shop.orders(id)).map(({ buyer }) => buyer), ["ann"]);
     assert.equal(await page.evaluate(() => document.querySelector("firstcome-drop").outerHTML.includes("eyJ")), false, "the token is not in the document");
     await page.context().close();
   },
 
   async "a token that has expired is renewed, and nothing is lost"() {
-    const id = await drop("Renewed");
-    const page = await visitor();
+    const id = await shop.drop("Renewed");
+    const page = await visitor({ locale: "en-GB" });
     await open(page, id, { token: token("bob", -600) });
     await button(page, "Reserve · ").click();
     await page.getByText("Please sign in again").waitFor();
@@ -422,35 +358,12 @@ const testsOfTokens = {
       document.querySelector("firstcome-drop").token = token;
     }, token("bob"));
     await page.getByText("Reserved for you").waitFor();
-    assert.deepEqual((await orders(id)).map(({ buyer }) => buyer), ["bob"]);
+    assert.deepEqual((await shop.orders(id)).map(({ buyer }) => buyer), ["bob"]);
     await page.context().close();
   },
 };
 
-let failed = 0;
-const waiting = Object.entries(TOKEN_KEY ? testsOfTokens : tests);
-async function lane() {
-  for (let next = waiting.shift(); next; next = waiting.shift()) {
-    const [name, test] = next;
-    const started = performance.now();
-    try {
-      await test();
-      console.log(`ok    ${name} (${Math.round(performance.now() - started)} ms)`);
-    } catch (error) {
-      failed += 1;
-      console.error(`FAILED ${name}\n${error.stack}`);
-    }
-  }
-}
-await Promise.all(Array.from({ length: LANES }, lane));
 // The console has what the tests cause: refusals, connections that they cut, origins and workers that are not allowed, and the
 // component's own words for the page's author.
 const caused = /status of (4(01|04|09|28)|503)|net::ERR_(CONNECTION_RESET|FAILED)|blocked by CORS policy|Content Security Policy|TrustedScriptURL|^firstcome-drop: /;
-const refused = complaints.filter((text) => !caused.test(text));
-if (refused.length > 0) {
-  failed += 1;
-  console.error(`FAILED the browser complains:\n${[...new Set(refused)].join("\n")}`);
-}
-await browser.close();
-for (const one of [server, stranger]) one.close();
-process.exit(failed === 0 ? 0 : 1);
+await run(TOKEN_KEY ? testsOfTokens : tests, caused, { lanes: LANES });

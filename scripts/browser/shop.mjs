@@ -139,23 +139,29 @@ export async function hasNoFindings(page, what) {
   assert.deepEqual(told, [], what);
 }
 
-/// Runs the tests one after the other; ends the process. `expected` are complaints that the tests cause.
-export async function run(tests, expected, minutes = 5) {
+/// Runs the tests, `lanes` of them at once where each has a drop and visitors of its own; ends the process. `expected` are complaints
+/// that the tests cause.
+export async function run(tests, expected, { minutes = 5, lanes = 1 } = {}) {
   setTimeout(() => {
     console.error(`the tests took longer than ${minutes} minutes`);
     process.exit(1);
   }, minutes * 60_000).unref();
   let failed = 0;
-  for (const [name, test] of Object.entries(tests)) {
-    const started = performance.now();
-    try {
-      await test();
-      console.log(`ok    ${name} (${Math.round(performance.now() - started)} ms)`);
-    } catch (error) {
-      failed += 1;
-      console.error(`FAILED ${name}\n${error.stack}`);
+  const waiting = Object.entries(tests);
+  const lane = async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) {
+      const [name, test] = next;
+      const started = performance.now();
+      try {
+        await test();
+        console.log(`ok    ${name} (${Math.round(performance.now() - started)} ms)`);
+      } catch (error) {
+        failed += 1;
+        console.error(`FAILED ${name}\n${error.stack}`);
+      }
     }
-  }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
   const refused = complaints.filter((text) => !expected.test(text));
   if (refused.length > 0) {
     failed += 1;

@@ -29,6 +29,7 @@ mod prices;
 pub(super) mod provider_events;
 pub(super) mod reports;
 pub(super) mod storefront;
+pub(super) mod storefront_auctions;
 pub(super) mod streams;
 pub(super) mod tokens;
 pub(super) mod undo;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::handlers::{
     Handler, HandlerResponse, RouteEntry, assets, auctions, audit, backups, buyers, challenges, console, contacts,
     docs, drops, endpoints, health, metrics, nodes, order_history, order_lists, order_payments, orders, pages,
-    payments, preflight, provider_events, reports, storefront, streams, tokens, undo,
+    payments, preflight, provider_events, reports, storefront, storefront_auctions, streams, tokens, undo,
 };
 use super::request::Call;
 pub use super::route::{Listener, RequiredRole, Route};
@@ -29,6 +29,7 @@ const ROWS: &[&[RouteEntry]] = &[
     provider_events::ROUTES,
     pages::ROUTES,
     storefront::ROUTES,
+    storefront_auctions::ROUTES,
     assets::ROUTES,
     endpoints::ROUTES,
     buyers::ROUTES,

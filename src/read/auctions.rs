@@ -19,6 +19,8 @@ pub struct AuctionRow {
     pub buy_now: Option<UnitPrice>,
     pub starts_at: UnixMillis,
     pub ends_at: UnixMillis,
+    /// A bid in the last seconds moves the end that far away; 0 if none does.
+    pub soft_close_seconds: u32,
     pub state: AuctionState,
     pub current: Option<UnitPrice>,
     pub leader_seq: Option<Seq>,
@@ -57,7 +59,8 @@ macro_rules! auction_where {
             "SELECT auctions.id, auctions.drop_id, drops.sku, drops.name, drops.currency, auctions.start_price,
                  auctions.increments, auctions.buy_now, auctions.starts_at_ms, auctions.ends_at_ms, auctions.state,
                  auctions.current, auctions.leader_seq, auctions.bids, drops.version,
-                 coalesce(auctions.reserve_price <= auctions.current, auctions.reserve_price IS NULL), bids.buyer
+                 coalesce(auctions.reserve_price <= auctions.current, auctions.reserve_price IS NULL), bids.buyer,
+                 auctions.soft_close_seconds
              FROM auctions JOIN drops ON drops.id = auctions.drop_id
                  LEFT JOIN bids ON bids.auction_id = auctions.id AND bids.seq = auctions.leader_seq
              WHERE ",
@@ -87,6 +90,7 @@ fn auction_of(row: &Row<'_>) -> rusqlite::Result<AuctionRow> {
         version: row.get(14)?,
         reserve_met: row.get(15)?,
         leader: row.get(16)?,
+        soft_close_seconds: row.get(17)?,
     })
 }
 

@@ -86,6 +86,32 @@ pub fn parse(text: &str, currency: Currency) -> Result<Amount, String> {
     })
 }
 
+/// Reads an amount as a person types it: the last point or comma is that of the fraction if no more digits follow than the
+/// currency has; any other one separates groups of three. Scripts read amounts alike (`web/app/shared/words.ts`).
+#[must_use]
+pub fn typed(text: &str, currency: Currency) -> Option<Amount> {
+    let digits = digits_of(currency);
+    let text: String = text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '\'' | '’')).collect();
+    let (whole, fraction) = match text.rsplit_once(['.', ',']) {
+        Some((whole, fraction)) if fraction.len() <= digits => (whole, fraction),
+        // Three digits behind the last sign are a group.
+        Some((_, fraction)) if fraction.len() == 3 => (text.as_str(), ""),
+        Some(_) => return None,
+        None => (text.as_str(), ""),
+    };
+    let groups: Vec<&str> = whole.split(['.', ',']).collect();
+    let is_grouped_well = match groups.as_slice() {
+        [one] => !one.is_empty(),
+        [first, rest @ ..] => (1..=3).contains(&first.len()) && rest.iter().all(|group| group.len() == 3),
+        [] => false,
+    };
+    let has_digits_only = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_grouped_well || !has_digits_only(fraction) || !groups.iter().all(|group| has_digits_only(group)) {
+        return None;
+    }
+    format!("{}{fraction:0<digits$}", groups.concat()).parse().ok().and_then(Amount::new)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +166,38 @@ mod tests {
         assert_eq!(shown(123_450, "EUR", "de"), "1234.50 EUR");
         assert_eq!(shown(100_000_000_000, "KWD", "vi"), "100.000.000,000 KWD");
         assert_eq!(shown(100_000_000_000, "JPY", "en"), "100,000,000,000 JPY");
+    }
+
+    #[test]
+    fn amounts_are_read_as_people_of_many_countries_type_them() {
+        let read = |text, code| typed(text, Currency::new(code).expect("a currency")).map(Amount::get);
+        for (text, code, minor) in [
+            ("49.90", "EUR", 4990),
+            ("49,9", "EUR", 4990),
+            ("1.250,00", "EUR", 125_000),
+            ("1,250.00", "EUR", 125_000),
+            ("1,250", "EUR", 125_000),
+            (" 1 250,5 ", "EUR", 125_050),
+            ("1’250.50", "CHF", 125_050),
+            ("1.250.000", "VND", 1_250_000),
+            ("100", "VND", 100),
+            ("1.5", "BHD", 1500),
+            ("1.250", "BHD", 1250),
+        ] {
+            assert_eq!(read(text, code), Some(minor), "{text} {code}");
+        }
+        for (text, code) in [
+            ("", "EUR"),
+            (".", "EUR"),
+            ("-1", "EUR"),
+            ("1e3", "EUR"),
+            ("1.2345", "EUR"),
+            ("12,34,567", "EUR"),
+            ("1.5", "JPY"),
+            ("99999999999999999999", "EUR"),
+        ] {
+            assert_eq!(read(text, code), None, "{text} {code}");
+        }
     }
 
     #[test]

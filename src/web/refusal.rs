@@ -56,6 +56,8 @@ pub fn label_of(field: &str) -> Option<&'static str> {
         "address" => "order.address",
         "quantity" => "drop.quantity",
         "buyer" => "drop.buyer",
+        "amount" => "auction.amount",
+        "maximum" => "auction.maximum",
         _ => return None,
     })
 }

@@ -30,6 +30,7 @@ const OF_HTTP: &[&str] = &[
     "access-control-allow-origin",
     "access-control-allow-methods",
     "access-control-allow-headers",
+    "access-control-max-age",
     "access-control-expose-headers",
 ];
 

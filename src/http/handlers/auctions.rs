@@ -17,8 +17,8 @@ use crate::api::Problem;
 use crate::api::code::Code;
 use crate::api::json::queries::{AuctionOrderQuery, BidsQuery, DropsQuery};
 use crate::api::json::{
-    CreatedBody, auction_body, bid_body, bid_record_body, etag, parse_auction, parse_bid, parse_buy_now, parse_reason,
-    receipt_body,
+    BidRequest, CreatedBody, auction_body, bid_body, bid_record_body, etag, parse_auction, parse_bid, parse_buy_now,
+    parse_reason, receipt_body,
 };
 use crate::engine::{
     AuctionCommand, BidReceipt, BuyNow, CancelAuction, Command, CommandKey, CreateAuction, Effect, Outcome, PlaceBid,
@@ -36,6 +36,7 @@ use crate::store::PrivateData;
 use crate::telemetry::ReadSource;
 use crate::types::digest_key::KeyScope;
 use crate::types::{AuctionId, BuyerText, DropId, Seq, random};
+use crate::writer::Decided;
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     Route::public(Method::GET, "/v1/auctions", "ListAuctions", "List auctions")
@@ -108,7 +109,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
 ];
 
 /// Reads an auction.
-fn find_auction(worker: &Worker, id: AuctionId) -> Result<AuctionRow, Problem> {
+pub(super) fn find_auction(worker: &Worker, id: AuctionId) -> Result<AuctionRow, Problem> {
     let row =
         worker.reader.read(|connection| auctions::auction_by_id(connection, id)).map_err(|error| fault(&error))?;
     row.ok_or(Problem::NotFound)
@@ -197,24 +198,8 @@ pub(super) async fn bid(worker: &Worker, mut call: Call) -> Result<Response<Body
     worker.admit_named(&call, &request.buyer, None)?;
     let key = call.idempotency_key()?;
     let auction_id = call.auction_id()?;
-    let digests = &worker.writer.digest_key;
-    let buyer = digests.buyer(request.buyer.as_str());
-    // Without a maximum the amount is the maximum: both spellings are the same bid.
-    let maximum = request.maximum.unwrap_or(request.amount);
-    prices::check_bid(worker, auction_id, request.amount, maximum)?;
-    let key = CommandKey {
-        digest: digests.command_key(KeyScope::Bid(auction_id, buyer), "", &key),
-        params: digests.params(format!("{} {}", request.amount.get(), maximum.get()).as_bytes()),
-    };
-    let (amount, maximum) = (request.amount, request.maximum);
-    let bid = PlaceBid { auction_id, buyer, amount, maximum, key: Some(Box::new(key)) };
-    let command = Command::Auction(AuctionCommand::Bid(bid));
-    let bidder = request.buyer.clone();
-    let private_data = match request.contact {
-        None => PrivateData::Bid { buyer: bidder },
-        Some(contact) => PrivateData::BidWithContact { buyer: bidder, contact: Box::new(contact) },
-    };
-    let decided = submit(worker, &call.caller, command, Some(private_data)).await?;
+    let buyer = request.buyer.clone();
+    let decided = submit_bid(worker, &call, auction_id, request, &key).await?;
     let done = accepted_seq(&decided)?;
     let standing = match &decided.outcome {
         Outcome::Accepted(Effect::Bid(receipt)) if !receipt.repeated => None,
@@ -225,7 +210,7 @@ pub(super) async fn bid(worker: &Worker, mut call: Call) -> Result<Response<Body
         }
     };
     let body = match (&decided.outcome, standing) {
-        (Outcome::Accepted(Effect::Bid(receipt)), None) => receipt_body(receipt, request.buyer.as_str(), decided.at),
+        (Outcome::Accepted(Effect::Bid(receipt)), None) => receipt_body(receipt, buyer.as_str(), decided.at),
         (_, seq) => current_bid_body(worker, auction_id, seq.unwrap_or(Seq::ZERO))?,
     };
     let mut response = created(body);
@@ -233,6 +218,33 @@ pub(super) async fn bid(worker: &Worker, mut call: Call) -> Result<Response<Body
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(with_write_headers(response, done.seq, &decided))
+}
+
+/// Submits a bid and returns the decision.
+pub(super) async fn submit_bid(
+    worker: &Worker,
+    call: &Call,
+    auction_id: AuctionId,
+    request: BidRequest,
+    key: &[u8],
+) -> Result<Decided, Problem> {
+    let BidRequest { buyer: bidder, amount, maximum, contact } = request;
+    let digests = &worker.writer.digest_key;
+    let buyer = digests.buyer(bidder.as_str());
+    // Without a maximum the amount is the maximum: both spellings are the same bid.
+    let most = maximum.unwrap_or(amount);
+    prices::check_bid(worker, auction_id, amount, most)?;
+    let key = CommandKey {
+        digest: digests.command_key(KeyScope::Bid(auction_id, buyer), "", key),
+        params: digests.params(format!("{} {}", amount.get(), most.get()).as_bytes()),
+    };
+    let bid = PlaceBid { auction_id, buyer, amount, maximum, key: Some(Box::new(key)) };
+    let command = Command::Auction(AuctionCommand::Bid(bid));
+    let private_data = match contact {
+        None => PrivateData::Bid { buyer: bidder },
+        Some(contact) => PrivateData::BidWithContact { buyer: bidder, contact: Box::new(contact) },
+    };
+    submit(worker, &call.caller, command, Some(private_data)).await
 }
 
 /// Returns the body of a bid with its present state.
@@ -252,15 +264,25 @@ pub(super) async fn buy_now(worker: &Worker, mut call: Call) -> Result<Response<
     worker.admit_named(&call, &buyer, None)?;
     let key = call.idempotency_key()?;
     let auction = find_auction(worker, call.auction_id()?)?;
-    prices::check_buy_now(worker, &auction)?;
-    let AuctionRow { id, drop_id, .. } = auction;
+    purchase_response(worker, &submit_buy_now(worker, &call, &auction, buyer, &key).await?)
+}
+
+/// Submits a purchase at the fixed price and returns the decision.
+pub(super) async fn submit_buy_now(
+    worker: &Worker,
+    call: &Call,
+    auction: &AuctionRow,
+    buyer: BuyerText,
+    key: &[u8],
+) -> Result<Decided, Problem> {
+    prices::check_buy_now(worker, auction)?;
+    let AuctionRow { id, drop_id, .. } = *auction;
     let digests = &worker.writer.digest_key;
     let digest = digests.buyer(buyer.as_str());
-    let key = digests.order_key(drop_id, &digest, &key);
+    let key = digests.order_key(drop_id, &digest, key);
     let command = Command::Auction(AuctionCommand::BuyNow(BuyNow { auction_id: id, buyer: digest, key }));
     let private_data = PrivateData::Order { secret: random::order_secret(drop_id.shard()), buyer, contact: None };
-    let decided = submit(worker, &call.caller, command, Some(private_data)).await?;
-    purchase_response(worker, &decided)
+    submit(worker, &call.caller, command, Some(private_data)).await
 }
 
 /// `POST /v1/auctions`.

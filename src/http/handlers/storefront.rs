@@ -1,4 +1,4 @@
-//! The storefront: the list of what is sold, the pages of drops and auctions, and the form that reserves. The pages' scripts use
+//! The storefront: the list of what is sold, the pages of drops, and the form that reserves. The pages' scripts use
 //! the API like any client; the form is for browsers without them.
 
 use hyper::header::{HeaderValue, RETRY_AFTER};
@@ -9,6 +9,7 @@ use super::orders::submit_order;
 use super::page_problems::read_page_form;
 use super::page_words::refusal_of;
 use super::pages::{contact_of, frame, html, see_other};
+use super::storefront_auctions::lot;
 use super::{RouteEntry, accepted_seq, after_decision, challenges, fault};
 use crate::api::Problem;
 use crate::api::code::Code;
@@ -19,10 +20,9 @@ use crate::http::body::Body;
 use crate::http::request::Call;
 use crate::http::route::Route;
 use crate::http::worker::Worker;
-use crate::read::{AuctionRow, DropRow, auctions, lists, rows};
+use crate::read::{DropRow, auctions, lists, rows};
 use crate::types::{AuctionState, BuyerText, DropState, Quantity, hex, random};
 use crate::web;
-use crate::web::auction::Lot;
 use crate::web::shop::{ListPart, Offer, Purchase};
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
@@ -45,22 +45,17 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         .responds(&[303, 409], &[])
         .problems(&[BODY, ID, CHALLENGE, WRITER, &[Code::Unauthorized, Code::KeyReused]])
         .later(|worker, call| Box::pin(reserve(worker, call))),
-    Route::public(Method::GET, "/auctions/{auction_id}", "ShopAuction", "The page of an auction")
-        .page()
-        .ignores_query()
-        .responds(&[200, 404], &[])
-        .now(|worker, call| auction_page(worker, call)),
 ];
 
 /// The most drops and the most auctions in one part of the list.
 const LISTED_MAX: usize = 24;
 
-fn check_enabled(worker: &Worker) -> Result<(), Problem> {
+pub(super) fn check_enabled(worker: &Worker) -> Result<(), Problem> {
     if worker.server.config.storefront.enabled { Ok(()) } else { Err(Problem::NotFound) }
 }
 
 /// Returns an idempotency key: of one page for one buyer.
-fn new_key() -> String {
+pub(super) fn new_key() -> String {
     let mut key = [0u8; 16];
     random::fill(&mut key);
     hex::encode(&key)
@@ -84,21 +79,6 @@ fn offer(drop: DropRow) -> Offer {
         name: drop.name,
         description: drop.description,
         image_url: drop.image_url,
-    }
-}
-
-fn lot(auction: AuctionRow) -> Lot {
-    Lot {
-        id: auction.id,
-        currency: auction.currency,
-        state: auction.state,
-        price: auction.current.unwrap_or(auction.start_price).times(Quantity::ONE),
-        minimum_next: auction.minimum_next().times(Quantity::ONE),
-        bids: auction.bids,
-        reserve_met: auction.reserve_met,
-        starts_at: auction.starts_at,
-        ends_at: auction.ends_at,
-        name: auction.name,
     }
 }
 
@@ -166,7 +146,7 @@ fn list(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     Ok(html(worker, StatusCode::OK, page, offers.iter().filter_map(|offer| offer.image_url.as_deref())))
 }
 
-fn not_found(worker: &Worker, call: &Call) -> Response<Body> {
+pub(super) fn not_found(worker: &Worker, call: &Call) -> Response<Body> {
     html(worker, StatusCode::NOT_FOUND, web::not_found(&frame(worker, call, call.parts.uri.path())), [])
 }
 
@@ -213,16 +193,6 @@ fn drop_page(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
     }
     worker.note_read(call, call.drop_id().ok());
     Ok(drop_with(worker, call, None)?.unwrap_or_else(|| not_found(worker, call)))
-}
-
-/// `GET /auctions/{auction_id}`.
-fn auction_page(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let (Ok(()), Ok(id)) = (check_enabled(worker), call.auction_id()) else { return Ok(not_found(worker, call)) };
-    worker.note_read(call, None);
-    let row = worker.reader.read(|connection| auctions::auction_by_id(connection, id));
-    let Some(lot) = row.map_err(|error| fault(&error))?.map(lot) else { return Ok(not_found(worker, call)) };
-    let path = format!("/auctions/{id}");
-    Ok(html(worker, StatusCode::OK, web::auction::auction(&frame(worker, call, &path), &lot), []))
 }
 
 #[derive(Deserialize)]

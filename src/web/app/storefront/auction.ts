@@ -20,11 +20,19 @@ interface Auction {
   buyer?: string;
   bids: number;
   minimum_next: number;
+  /** The fixed price, until the first bid. */
+  buy_now?: number;
 }
 
 interface Offer {
   amount: number;
   maximum?: number;
+  contact?: { email: string };
+}
+
+interface Order {
+  id: string;
+  state: string;
 }
 
 interface Magic {
@@ -41,14 +49,18 @@ export function auction() {
     price: 0,
     minimum: 0,
     bids: 0,
-    reserveMet: undefined as boolean | undefined,
+    reserveMet: false,
+    hadReserve: false,
     leader: undefined as string | undefined,
     starts: 0,
     ends: 0,
     hasBid: false,
+    fixedPrice: 0,
+    order: undefined as Order | undefined,
     isBusy: false,
     tries: 0,
     intent: undefined as unknown as Intent<Offer>,
+    purchase: undefined as unknown as Intent<object>,
     root: undefined as unknown as HTMLElement,
 
     init(this: Component) {
@@ -59,10 +71,17 @@ export function auction() {
       [this.state, this.price, this.minimum, this.bids] = [root.dataset["state"] ?? "live", number("price"), number("minimum"), number("bids")];
       [this.starts, this.ends] = [number("starts"), number("ends")];
       this.hasBid = tab.get(`firstcome.bid.${this.id}`) !== null;
+      this.fixedPrice = number("buyNow");
+      this.reserveMet = root.dataset["reserve"] === "true";
+      this.hadReserve = !this.reserveMet;
       this.intent = new Intent<Offer>(`auction.${this.id}`);
+      this.purchase = new Intent<object>(`auction.${this.id}.buy`);
       setInterval(() => this.tick(), 250);
       follow<Auction>(`/v1/auctions/${this.id}`, (state) => this.take(state), () => undefined);
-      if (this.intent.pending && (!needsToken || token())) void this.ask();
+      if ((this.intent.pending || this.purchase.pending) && (!needsToken || token())) void this.ask();
+      window.addEventListener("pageshow", (event) => {
+        if (event.persisted) location.reload();
+      });
     },
     tick() {
       this.now = serverNow();
@@ -73,18 +92,25 @@ export function auction() {
     },
     take(state: Auction) {
       const ends = Date.parse(state.ends_at);
+      const hadLead = this.isMine;
       if (this.state === "live" && this.ends > 0 && ends > this.ends && !this.hasNotice) this.say("", t("auction.extended"), "");
       [this.state, this.price, this.minimum] = [state.state, state.current ?? state.start_price, state.minimum_next];
       [this.bids, this.leader, this.reserveMet] = [state.bids, state.buyer, state.reserve_met];
       [this.starts, this.ends] = [Date.parse(state.starts_at), ends];
-      if ((this.state === "sold" || this.state === "bought_now") && this.isMine) void this.findOrder();
+      this.fixedPrice = state.buy_now ?? 0;
+      if (hadLead && !this.isMine && this.state === "live" && !this.isBusy) this.say("warn", t("auction.higher"), t("auction.outbid_text"));
+      else if (!hadLead && this.isMine && this.noticeTitle === t("auction.higher")) this.hush();
+      if (this.state === "ended" && this.hasBid) void this.findOrder();
     },
-    /** The winner's order is the way to the payment. */
+    /** The winner's order is the way to the payment. A later state may give it to the next bidder. */
     async findOrder(): Promise<void> {
       const query = needsToken ? "" : `?buyer=${encodeURIComponent(buyer() ?? "")}`;
-      const answer = await send<{ id: string }>(`/v1/auctions/${this.id}/order${query}`, { token: token() });
+      const answer = await send<Order>(`/v1/auctions/${this.id}/order${query}`, { token: token() });
       if (answer.kind !== "ok") return;
-      this.say("good", t("auction.won"), "");
+      if (this.order?.id === answer.body.id && this.order.state === answer.body.state) return;
+      this.order = answer.body;
+      const isOpen = answer.body.state === "reserved" || answer.body.state === "awaiting_payment";
+      this.say(isOpen ? "good" : "", t("auction.won"), isOpen ? t("auction.won_text") : "");
       this.offer(orderPath(answer.body.id), t("drop.open_order"));
     },
 
@@ -123,10 +149,27 @@ export function auction() {
       return t("auction.bids", { n: this.bids });
     },
     get reserveText(): string {
-      return this.reserveMet === undefined ? "" : t(this.reserveMet ? "auction.reserve_met" : "auction.reserve_open");
+      // Of an auction without a reserve price there is nothing to tell.
+      if (this.reserveMet) return this.hadReserve ? t("auction.reserve_met") : "";
+      return t("auction.reserve_open");
     },
     get hasStanding(): boolean {
-      return this.isMine || (this.hasBid && this.isOpen);
+      return this.isOpen && (this.isMine || this.hasBid);
+    },
+    get canBuyNow(): boolean {
+      return this.fixedPrice > 0 && this.bids === 0 && this.isOpen;
+    },
+    get buyText(): string {
+      return this.state === "scheduled" ? t("drop.not_yet") : t("auction.buy_now");
+    },
+    get endText(): string {
+      if (this.state === "cancelled") return t("auction.ended_cancelled");
+      if (this.state !== "ended" || this.order) return "";
+      if (!this.reserveMet && this.bids > 0) return t("auction.ended_reserve");
+      return t(this.hasBid ? "auction.lost" : "auction.over");
+    },
+    get hasEnded(): boolean {
+      return this.endText !== "";
     },
     get standingText(): string {
       return t(this.isMine ? "auction.leading" : "auction.outbid");
@@ -160,10 +203,19 @@ export function auction() {
         return;
       }
       this.tries = 0;
+      const email = this.root.querySelector<HTMLInputElement>('input[name="email"]')?.value.trim() ?? "";
+      const offer: Offer = { amount, ...(maximum === null ? {} : { maximum }), ...(email === "" ? {} : { contact: { email } }) };
       // Another amount is another wish: the server would refuse the key of the first.
-      const offer: Offer = maximum === null ? { amount } : { amount, maximum };
       if (JSON.stringify(this.intent.pending) !== JSON.stringify(offer)) this.intent.renew();
       this.intent.begin(offer);
+      if (needsToken && !token()) signIn();
+      else void this.ask();
+    },
+    buyNow(event: Event) {
+      event.preventDefault();
+      if (this.cannotBid) return;
+      this.tries = 0;
+      this.purchase.begin({});
       if (needsToken && !token()) signIn();
       else void this.ask();
     },
@@ -173,8 +225,12 @@ export function auction() {
     },
     stopTrying() {
       this.hush();
+      // The keys stay: an answer that was lost is found by the next attempt.
+      this.intent.settle();
+      this.purchase.settle();
     },
     async ask(): Promise<void> {
+      if (this.purchase.pending) return this.askToBuy();
       const offer = this.intent.pending;
       if (this.isBusy || !offer) return;
       this.isBusy = true;
@@ -189,15 +245,49 @@ export function auction() {
         this.isBusy = false;
       }
     },
+    async askToBuy(): Promise<void> {
+      if (this.isBusy) return;
+      this.isBusy = true;
+      this.hush();
+      this.tries += 1;
+      try {
+        const body = needsToken ? {} : { buyer: buyer() };
+        const headers = { "Idempotency-Key": this.purchase.key };
+        const answer = await send<Order>(`/v1/auctions/${this.id}/buy-now`, { method: "POST", token: token(), headers, body });
+        if (answer.kind !== "ok") {
+          this.refused(answer, () => this.purchase.settle());
+          if (answer.kind === "problem" && answer.problem.code === "bid-too-low") this.say("bad", t("auction.buy_now_over"), "");
+          return;
+        }
+        this.purchase.renew();
+        this.keepBid();
+        location.assign(orderPath(answer.body.id));
+        // The button stays busy until the page has gone.
+        await new Promise((resolve) => setTimeout(resolve, 10_000));
+      } finally {
+        this.isBusy = false;
+      }
+    },
+    keepBid() {
+      this.hasBid = true;
+      tab.set(`firstcome.bid.${this.id}`, "1");
+    },
     answered(answer: Answer<{ leading: boolean }>) {
-      if (answer.kind === "ok") {
-        this.intent.renew();
-        this.hasBid = true;
-        tab.set(`firstcome.bid.${this.id}`, "1");
-        this.root.querySelector("form")?.reset();
-        this.say(answer.body.leading ? "good" : "warn", t(answer.body.leading ? "auction.leading" : "auction.outbid"), "");
+      if (answer.kind !== "ok") {
+        this.refused(answer, () => this.intent.renew());
         return;
       }
+      const sent = this.intent.pending;
+      this.intent.renew();
+      this.keepBid();
+      // Another amount may have been typed meanwhile.
+      if (this.typedAmount("amount") === sent?.amount) {
+        for (const input of this.root.querySelectorAll<HTMLInputElement>('input[name="amount"], input[name="maximum"]')) input.value = "";
+      }
+      if (answer.body.leading) this.say("good", t("auction.placed"), "");
+      else this.say("warn", t("auction.higher"), t("auction.outbid_text"));
+    },
+    refused(answer: Exclude<Answer<unknown>, { kind: "ok" }>, settle: () => void) {
       if (answer.kind !== "problem") {
         this.say("warn", t("lost.title"), t("lost.text"));
         this.tryAgainAfter(2);
@@ -208,13 +298,14 @@ export function auction() {
         const amount = problem.members[name];
         return typeof amount === "number" ? money(amount, this.currency, this.digits) : "";
       };
-      this.sayProblem(problem, { current: shown("current") || this.priceText, minimum: shown("minimum_next") });
+      this.sayProblem(problem, { current: (this.bids > 0 && shown("current")) || this.priceText, minimum: shown("minimum_next") });
       if (problem.code === "unauthorized") {
         if (loginUrl) setTimeout(signIn, 1_500);
       } else if (isTransient(problem) && this.tries < TRIES_MAX) {
         this.tryAgainAfter(problem.retryAfter ?? 2);
       } else {
-        this.intent.renew();
+        settle();
+        if (isTransient(problem)) this.canRetry = true;
       }
     },
   });
