@@ -21,4 +21,6 @@ if [ "$before" != "$after" ]; then
     exit 1
 fi
 "$program" rush --public "$public" --admin "$admin" --buyers 5000 --units 5000 --reads 50
+# Every open storefront shows the last unit that was taken.
+"$program" rush --public "$public" --admin "$admin" --buyers 2000 --units 2000 --crowd plain --streams 50
 stop
