@@ -173,7 +173,9 @@ export function auctionForm() {
     fields(this: { currency(): string }) {
       return fieldsOf(this.currency());
     },
-    keep(this: { texts: Texts }) {
+    /** Keeps what is typed. A mistake goes while it is mended, not when the field is left: the button would move under the pointer. */
+    keep(this: { texts: Texts; mistakes: Texts; check(name: string): void }, name: string) {
+      if (this.mistakes[name]) this.check(name);
       sessionStorage.setItem(KEPT, JSON.stringify(this.texts));
     },
     check(this: { texts: Texts; mistakes: Texts; fields(): Field[]; currency(): string }, name: string) {

@@ -135,6 +135,8 @@ export async function confirm(): Promise<void> {
   if (problem) {
     dialog.problem = problem;
     dialog.mistakes = problem.fields;
+    // A button that is disabled loses the focus.
+    setTimeout(() => document.getElementById("act-title")?.closest("form")?.querySelector<HTMLElement>("button:not([type=button])")?.focus());
     return;
   }
   dialog.action = null;

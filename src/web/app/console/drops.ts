@@ -155,7 +155,9 @@ export function dropForm(change: string, from: string) {
       const typed = (this.texts["currency"] ?? "").trim().toUpperCase();
       return fieldsOf(/^[A-Z]{3}$/.test(typed) ? typed : "EUR").filter((field) => !change || !["currency", "sku", "total"].includes(field.name));
     },
-    keep(this: { texts: Texts }) {
+    /** Keeps what is typed. A mistake goes while it is mended, not when the field is left: the button would move under the pointer. */
+    keep(this: { texts: Texts; mistakes: Texts; check(name: string): void }, name: string) {
+      if (this.mistakes[name]) this.check(name);
       if (!change && !from) sessionStorage.setItem(KEPT, JSON.stringify(this.texts));
     },
     check(this: { texts: Texts; mistakes: Texts; fields(): Field[] }, name: string) {
