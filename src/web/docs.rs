@@ -84,9 +84,18 @@ fn bounds(schema: &Value) -> Markup {
     html! { @for part in parts.filter(|part| !part.is_empty()) { " " span.bound { (part) } } }
 }
 
-/// A text in which words between backquotes are code, such as descriptions have.
+/// A text in which words between backquotes are code and words between asterisks are stressed, such as descriptions have.
 fn prose(words: &str) -> Markup {
-    html! { @for (index, part) in words.split('`').enumerate() { @if index % 2 == 1 { code { (part) } } @else { (part) } } }
+    html! { @for (index, part) in words.split('`').enumerate() { @if index % 2 == 1 { code { (part) } } @else { (stressed(part)) } } }
+}
+
+/// A text in which words between asterisks are stressed. One asterisk alone is itself.
+fn stressed(words: &str) -> Markup {
+    let parts: Vec<&str> = words.split('*').collect();
+    if parts.len().is_multiple_of(2) {
+        return html! { (words) };
+    }
+    html! { @for (index, part) in parts.iter().enumerate() { @if index % 2 == 1 { em { (part) } } @else { (part) } } }
 }
 
 /// A row of a table of members.
@@ -230,7 +239,7 @@ mod tests {
         let operation = json!({ "operationId": "GetX", "summary": "<b>x</b>", "tags": ["public"], "parameters": [],
                                 "responses": { "200": { "description": "OK", "content": { "application/json": {
                                     "schema": { "$ref": "#/components/schemas/X" }, "example": { "n": 1 } } } } } });
-        let document = json!({ "info": { "title": "firstcome", "version": "1", "description": "one `two`\n\nthree" },
+        let document = json!({ "info": { "title": "firstcome", "version": "1", "description": "one `two` *four*\n\nthree * 5" },
             "servers": [{ "url": "https://shop.example", "description": "Buyers" }],
             "tags": [{ "name": "public", "description": "For buyers." }], "paths": { "/x": { "get": operation } },
             "components": { "schemas": { "X": { "type": "object", "required": ["n"],
@@ -239,6 +248,7 @@ mod tests {
         assert!(page.contains("&lt;b&gt;x&lt;/b&gt;") && !page.contains("<b>"), "{page}");
         assert!(page.contains("href=\"#schema-X\"") && page.contains("id=\"schema-X\""), "{page}");
         assert!(page.contains("1 to 9") && page.contains("required") && page.contains("<code>two</code>"), "{page}");
+        assert!(page.contains("<em>four</em>") && page.contains("three * 5"), "{page}");
         assert!(!page.contains("<script") && !page.contains("style="), "{page}");
     }
 }
