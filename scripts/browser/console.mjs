@@ -95,6 +95,23 @@ async function theStorm(page) {
   return storm;
 }
 
+/// A clone has the caps and the challenge of its drop.
+async function aClone(page) {
+  const capped = { sku: "CAP", name: "Capped", currency: "EUR", unit_price: 100, total: 3, starts_at: "2020-01-01T00:00:00Z", identity_limits: { email: 2 }, challenge: "proof_of_work" };
+  const made = await api("POST", "/v1/drops", capped, { key: "capped" });
+  await page.goto(`${console_}#/drops/new/${made.body.id}`);
+  await page.getByLabel("Units per e-mail address").waitFor();
+  assert.equal(await page.getByLabel("Units per e-mail address").inputValue(), "2");
+  await page.getByLabel("Units per phone number").fill("1,5");
+  await page.getByRole("button", { name: "Create the drop" }).click();
+  await page.getByText("A whole number.").waitFor();
+  await page.getByLabel("Units per phone number").fill("");
+  await page.getByRole("button", { name: "Create the drop" }).click();
+  await page.getByRole("heading", { name: "Capped (copy)" }).waitFor();
+  const clone = (await api("GET", "/v1/console/drops?limit=100")).body.data.find((drop) => drop.name === "Capped (copy)");
+  assert.deepEqual([clone.identity_limits, clone.challenge], [{ email: 2 }, "proof_of_work"]);
+}
+
 async function aDropIsMadeOnce(page) {
   await page.getByRole("link", { name: "New drop" }).click();
   await page.getByRole("button", { name: "Create the drop" }).click();
@@ -133,10 +150,11 @@ async function aChangeMeetsAnother(page, drop) {
   await page.getByRole("button", { name: "Save the change" }).click();
   await page.getByText("Another operator has changed it meanwhile").waitFor();
   assert.equal(await page.getByLabel("Units per buyer").inputValue(), "7", "what was typed stays");
+  assert.equal(await page.getByLabel("Description").inputValue(), "by another", "what was not touched is the newest");
   await page.getByRole("button", { name: "Save the change" }).click();
   await page.getByRole("button", { name: "Pause" }).waitFor();
   const { body } = await api("GET", `/v1/console/drops/${drop.id}`);
-  assert.deepEqual([body.per_buyer_limit, body.revision], [7, drop.revision + 2]);
+  assert.deepEqual([body.per_buyer_limit, body.revision, body.description], [7, drop.revision + 2, "by another"]);
 }
 
 async function order(drop, buyer) {
@@ -160,6 +178,10 @@ async function aRefund(page, drop) {
   await page.getByRole("button", { name: "Show the contact" }).click();
   await page.getByText("ann@shop.example").waitFor();
   await page.getByRole("button", { name: "Refund", exact: true }).click();
+  await dialog(page).getByLabel("Amount in JPY").fill("900.5");
+  await dialog(page).getByLabel("To go on, type").fill(drop.name);
+  await dialog(page).getByRole("button", { name: "Refund" }).click();
+  await dialog(page).getByText("An amount in JPY").waitFor();
   await dialog(page).getByLabel("Amount in JPY").fill("900");
   await dialog(page).getByLabel("Reason").fill("a scratch");
   await dialog(page).getByRole("button", { name: "Refund" }).dblclick();
@@ -179,6 +201,8 @@ async function anUndo(page, drop) {
   await page.getByLabel("Reason").fill("two too many");
   assert.ok(await undo.isDisabled(), "the name is not typed");
   await page.getByLabel("Type the drop's name").fill(drop.name);
+  assert.ok(await undo.isDisabled(), "orders come meanwhile");
+  await page.getByLabel("although new orders come").check();
   await keep(page, "undo");
   await undo.click();
   await page.getByText("Lower the total by the cancelled units").waitFor();
@@ -196,10 +220,27 @@ async function aTokenEnds(drop) {
   execFileSync(PROGRAM, ["token", "revoke", OPERATOR.split("_")[1], "--data", DATA]);
   await dialog(page).getByRole("button", { name: "Pause" }).click();
   await page.getByText("Your token has expired or was revoked.").waitFor();
-  await page.getByLabel("Token").fill(OWNER);
+  const next = (await api("POST", "/v1/tokens", { name: "operator", role: "operator" }, { key: "next" })).body.token;
+  await page.getByLabel("Token").fill(next);
   await page.getByRole("button", { name: "Sign in" }).click();
   await until("both dialogs are gone", async () => (await dialog(page).count()) === 0);
   await until("the step was done", async () => (await stateOf(drop.id)) === "paused");
+  // Another operator who signs in confirms the step in their own name.
+  await page.getByRole("button", { name: "Resume" }).click();
+  await dialog(page).getByLabel("Reason").fill("a token ends again");
+  execFileSync(PROGRAM, ["token", "revoke", next.split("_")[1], "--data", DATA]);
+  await dialog(page).getByRole("button", { name: "Resume" }).click();
+  await page.getByText("Your token has expired or was revoked.").waitFor();
+  await page.getByLabel("Token").fill(OWNER);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await dialog(page).getByText("the step was begun by another operator").waitFor();
+  assert.equal(await stateOf(drop.id), "paused", "nothing was done in the other's name");
+  await dialog(page).getByRole("button", { name: "Resume" }).click();
+  await until("both dialogs are gone", async () => (await dialog(page).count()) === 0);
+  assert.notEqual(await stateOf(drop.id), "paused");
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByText("With the token of an operator.").waitFor();
+  await page.getByRole("heading", { name: drop.name }).waitFor({ state: "detached" });
   await page.context().close();
 }
 
@@ -448,6 +489,7 @@ async function storm() {
   await aRefund(page, drop);
   await anUndo(page, drop);
   await byKeyboard(page, drop);
+  await aClone(page);
   const auction = await anAuction(page);
   await aTier(page);
   await aBackup(page);

@@ -299,9 +299,12 @@ pub fn absolute_path(max: usize) -> impl Rule<Box<str>> {
     DescribedRule(
         move |value: &Value| {
             let path = value.as_str().filter(|path| path.starts_with('/') && path.len() <= max);
-            let path = path.filter(|path| !path.chars().any(char::is_control));
+            let path =
+                path.filter(|path| !path.chars().any(char::is_control) && !path.split('/').any(|part| part == ".."));
             path.map(Box::from).ok_or_else(|| {
-                format!("must be a path that begins with /, of at most {max} bytes, without control characters")
+                format!(
+                    "must be a path that begins with /, of at most {max} bytes, without control characters and `..`"
+                )
             })
         },
         move || json!({ "type": "string", "pattern": "^/[^\\x00-\\x1f\\x7f]*$", "maxLength": max }),

@@ -1,7 +1,6 @@
 // Auctions: the list, one auction with its bids by place, and the form of a new one with its preview.
-import { minorDigits, parseMoney } from "../shared/words";
 import { read, say, type Field } from "./dialog";
-import { fromLocalField, length, price, toLocalField } from "./format";
+import { fromLocalField, length, price, readMoney, toLocalField } from "./format";
 import { wordsFor, type Words } from "./problems";
 import { go } from "./routes";
 import { ask } from "./session";
@@ -138,10 +137,9 @@ function fieldsOf(currency: string): Field[] {
 
 /** Reads steps such as `0: 1, 500: 10`. Returns pairs of minor units, or nothing for what is none. */
 export function readSteps(text: string, currency: string): [number, number][] | undefined {
-  const digits = minorDigits(currency);
   const pairs: [number, number][] = [];
   for (const part of text.split(/[;\n]|,\s/).filter((one) => one.trim())) {
-    const [from, step] = part.split(":").map((amount) => parseMoney(amount.trim(), digits));
+    const [from, step] = part.split(":").map((amount) => readMoney(amount, currency));
     if (from === undefined || step === undefined || step < 1 || (pairs.at(-1)?.[0] ?? -1) >= from) return undefined;
     pairs.push([from, step]);
   }
@@ -159,6 +157,7 @@ export function auctionForm() {
     isBusy: false,
     isLoaded: false,
     isChange: false,
+    newer: {} as Texts,
     key: crypto.randomUUID() as string,
     init(this: { texts: Texts; isLoaded: boolean }) {
       const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}") as Texts;

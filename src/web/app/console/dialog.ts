@@ -2,8 +2,7 @@
 // for a name. Its key is made when it opens, so that a double click or a lost answer never does anything twice.
 import { reactive } from "./reactive";
 import type { Answer } from "../shared/api";
-import { minorDigits, parseMoney } from "../shared/words";
-import { fromLocalField } from "./format";
+import { fromLocalField, readMoney, readWhole } from "./format";
 import { wordsFor, type Words } from "./problems";
 
 export interface Field {
@@ -60,7 +59,11 @@ export function say(text: string): void {
   }, 8000);
 }
 
-export function act(action: Action): void {
+/** A dangerous step whose request takes no reason says so. */
+const NO_REASON = "The log has who does it; no reason is kept.";
+
+export function act(wanted: Action): void {
+  const action = wanted.hasNoReason && wanted.isDangerous ? { ...wanted, lines: [...wanted.lines, NO_REASON] } : wanted;
   const reason: Field = { name: "reason", label: "Reason, for the audit", kind: "text", value: "" };
   dialog.fields = [...(action.fields ?? []), ...(action.hasNoReason ? [] : [reason])];
   dialog.texts = Object.fromEntries(dialog.fields.map((field) => [field.name, field.value]));
@@ -83,14 +86,14 @@ export function read(field: Field, text: string): { value?: string | number | bo
   if (!typed) return field.isOptional ? {} : { mistake: "This is needed." };
   switch (field.kind) {
     case "number": {
-      const number = Number(typed.replaceAll(/[\s,]/g, ""));
-      if (!Number.isSafeInteger(number)) return { mistake: "A whole number." };
+      const number = readWhole(typed);
+      if (number === undefined) return { mistake: "A whole number." };
       if (field.min !== undefined && number < field.min) return { mistake: `At least ${field.min}.` };
       if (field.max !== undefined && number > field.max) return { mistake: `At most ${field.max}.` };
       return { value: number };
     }
     case "money": {
-      const amount = parseMoney(typed, minorDigits(field.currency ?? "EUR"));
+      const amount = readMoney(typed, field.currency ?? "EUR");
       return amount === undefined ? { mistake: `An amount in ${field.currency}, such as 149.00.` } : { value: amount };
     }
     case "time": {

@@ -1,6 +1,6 @@
 // Drops: the list, one drop with its levers, the form, and the undo of the last orders.
 import { read, say, type Field } from "./dialog";
-import { fromLocalField, length, price, toLocalField, typedMoney } from "./format";
+import { fromLocalField, length, many, price, toLocalField, typedMoney } from "./format";
 import { wordsFor, type Words } from "./problems";
 import { go } from "./routes";
 import { ask } from "./session";
@@ -94,6 +94,13 @@ export function dropPage(id: string) {
 type Texts = Record<string, string>;
 
 const IN_TEN_MINUTES = 600_000;
+const IDENTITIES = ["email", "phone", "payment", "address"] as const;
+const IDENTITY_WORDS = { email: "e-mail address", phone: "phone number", payment: "means of payment", address: "postal address" };
+const CHALLENGES = [
+  { value: "none", label: "none" },
+  { value: "proof_of_work", label: "proof of work" },
+  { value: "external", label: "of a service" },
+];
 
 function fieldsOf(currency: string): Field[] {
   return [
@@ -107,9 +114,19 @@ function fieldsOf(currency: string): Field[] {
     { name: "per_buyer_limit", label: "Units per buyer", kind: "number", value: "1", min: 1, max: 4_294_967_295 },
     { name: "reservation_seconds", label: "Seconds reserved", kind: "number", value: "120", min: 1, max: 31_536_000 },
     { name: "payment_seconds", label: "Seconds to pay", kind: "number", value: "900", min: 1, max: 31_536_000 },
+    ...IDENTITIES.map((one): Field => ({ name: `limit_${one}`, label: `Units per ${IDENTITY_WORDS[one]}`, kind: "number", value: "", min: 1, max: 4_294_967_295, isOptional: true })),
+    { name: "challenge", label: "Challenge", kind: "select", value: "none", options: CHALLENGES },
+    { name: "challenge_below", label: "Demanded below the tier", kind: "select", value: "verified", options: ["new", "verified", "premium"].map((tier) => ({ value: tier, label: tier })) },
     { name: "description", label: "Description", kind: "area", value: "", isOptional: true },
     { name: "image_url", label: "Address of a picture", kind: "text", value: "", isOptional: true },
   ];
+}
+
+/** Returns the values of a request: caps on identities are one member there. */
+function requested(values: Record<string, unknown>): Record<string, unknown> {
+  const limits = Object.fromEntries(IDENTITIES.map((one) => [one, values[`limit_${one}`]]).filter(([, most]) => most !== undefined));
+  const rest = Object.fromEntries(Object.entries(values).filter(([name]) => !name.startsWith("limit_")));
+  return Object.keys(limits).length ? { ...rest, identity_limits: limits } : rest;
 }
 
 function textsOf(drop: Drop): Texts {
@@ -117,7 +134,8 @@ function textsOf(drop: Drop): Texts {
     name: drop.name, sku: drop.sku, currency: drop.currency, unit_price: typedMoney(drop.unit_price, drop.currency), total: String(drop.total),
     starts_at: toLocalField(drop.starts_at), ends_at: toLocalField(drop.ends_at), per_buyer_limit: String(drop.per_buyer_limit),
     reservation_seconds: String(drop.reservation_seconds), payment_seconds: String(drop.payment_seconds),
-    description: drop.description ?? "", image_url: drop.image_url ?? "",
+    description: drop.description ?? "", image_url: drop.image_url ?? "", challenge: drop.challenge ?? "none", challenge_below: drop.challenge_below ?? "verified",
+    ...Object.fromEntries(IDENTITIES.map((one) => [`limit_${one}`, String(drop.identity_limits?.[one] ?? "")])),
   };
 }
 
@@ -133,15 +151,20 @@ export function dropForm(change: string, from: string) {
     isLoaded: false,
     reason: "",
     original: null as Drop | null,
+    /** The texts as they were loaded: only fields that differ are sent. */
+    base: {} as Texts,
+    /** Values that another operator has set meanwhile in fields that were changed here, too. */
+    newer: {} as Texts,
     key: crypto.randomUUID() as string,
     isChange: change !== "",
-    async init(this: { texts: Texts; isLoaded: boolean; original: Drop | null; problem: Words | null }) {
+    async init(this: { texts: Texts; base: Texts; isLoaded: boolean; original: Drop | null; problem: Words | null }) {
       const source = change || from;
       if (source) {
         const answer = await ask<Drop>(`/v1/console/drops/${source}`);
         this.problem = wordsFor(answer);
         if (answer.kind !== "ok") return;
         this.texts = textsOf(answer.body);
+        this.base = { ...this.texts };
         if (change) this.original = answer.body;
         else Object.assign(this.texts, { name: `${answer.body.name} (copy)`, starts_at: toLocalField(new Date(Date.now() + IN_TEN_MINUTES).toISOString()), ends_at: "" });
       } else {
@@ -202,8 +225,9 @@ export function dropForm(change: string, from: string) {
         limit: this.texts["per_buyer_limit"] ?? "",
       };
     },
-    async save(this: { values(): Record<string, unknown> | null; isBusy: boolean; problem: Words | null; mistakes: Texts; reason: string; original: Drop | null; key: string; takeNewRevision(answer: object): Promise<void> }) {
+    async save(this: { values(): Record<string, unknown> | null; checkChanges(): void; changes(values: Record<string, unknown>): Record<string, unknown>; isBusy: boolean; problem: Words | null; mistakes: Texts; reason: string; original: Drop | null; key: string; takeNewRevision(answer: object): Promise<void> }) {
       const values = this.values();
+      if (change) this.checkChanges();
       if (change && !this.reason.trim()) this.mistakes["reason"] = "This is needed.";
       const first = Object.keys(this.mistakes)[0];
       if (!values || first) {
@@ -212,8 +236,8 @@ export function dropForm(change: string, from: string) {
       }
       this.isBusy = true;
       const answer = this.original
-        ? await ask<Drop>(`/v1/drops/${change}`, { method: "PATCH", body: { ...changed(this.original, values), expected_revision: this.original.revision, reason: this.reason.trim() } })
-        : await ask<Drop>("/v1/drops", { method: "POST", body: values, headers: { "Idempotency-Key": this.key } });
+        ? await ask<Drop>(`/v1/drops/${change}`, { method: "PATCH", body: { ...this.changes(values), expected_revision: this.original.revision, reason: this.reason.trim() } })
+        : await ask<Drop>("/v1/drops", { method: "POST", body: requested(values), headers: { "Idempotency-Key": this.key } });
       this.isBusy = false;
       this.problem = wordsFor(answer);
       if (this.problem) {
@@ -226,22 +250,40 @@ export function dropForm(change: string, from: string) {
       say(change ? `“${answer.body.name}” is changed.` : `“${answer.body.name}” is created.`);
       go(`drops/${answer.body.id}`);
     },
-    /** After a change by another operator: compares with the newest version, and keeps what is typed. */
-    async takeNewRevision(this: { original: Drop | null }, answer: { kind: string; problem?: { code: string } }) {
+    /** The names of the fields that were changed here. */
+    touched(this: { texts: Texts; base: Texts; fields(): Field[] }): string[] {
+      return this.fields().map((field) => field.name).filter((name) => (this.texts[name] ?? "") !== (this.base[name] ?? ""));
+    },
+    /** Returns the members that are sent: those of fields that were changed here. */
+    changes(this: { touched(): string[] }, values: Record<string, unknown>): Record<string, unknown> {
+      const touched = this.touched();
+      const sent = Object.fromEntries(Object.entries(values).filter(([name]) => touched.includes(name)));
+      // Caps are one member: all of them are sent, or none.
+      if (!touched.some((name) => name.startsWith("limit_"))) return sent;
+      return { identity_limits: {}, ...requested({ ...sent, ...limitsOf(values) }) };
+    },
+    checkChanges(this: { texts: Texts; mistakes: Texts; touched(): string[] }) {
+      const touched = this.touched();
+      if (touched.length === 0) this.mistakes["reason"] = "Nothing is changed.";
+      for (const name of ["description", "image_url", "ends_at"]) {
+        if (touched.includes(name) && !(this.texts[name] ?? "").trim()) this.mistakes[name] = "It cannot be taken away: put another one.";
+      }
+    },
+    /** After a change by another operator: takes the newest values of fields that were not changed here, and shows the others beside. */
+    async takeNewRevision(this: { original: Drop | null; texts: Texts; base: Texts; newer: Texts; touched(): string[] }, answer: { kind: string; problem?: { code: string } }) {
       if (answer.problem?.code !== "precondition-failed") return;
       const newest = await ask<Drop>(`/v1/console/drops/${change}`);
-      if (newest.kind === "ok") this.original = newest.body;
+      if (newest.kind !== "ok") return;
+      const [touched, texts, before] = [this.touched(), textsOf(newest.body), this.base];
+      this.newer = Object.fromEntries(touched.filter((name) => texts[name] !== before[name]).map((name) => [name, texts[name] || "nothing"]));
+      this.texts = { ...texts, ...Object.fromEntries(touched.map((name) => [name, this.texts[name] ?? ""])) };
+      this.base = texts;
+      this.original = newest.body;
     },
   } as Record<string, unknown>;
 }
 
-/** Returns the members that differ from the drop as it was loaded. */
-function changed(drop: Drop, values: Record<string, unknown>): Record<string, unknown> {
-  const was = drop as unknown as Record<string, unknown>;
-  const isSame = (name: string, value: unknown) =>
-    name.endsWith("_at") ? Math.trunc(Date.parse(String(was[name] ?? 0)) / 1000) === Math.trunc(Date.parse(String(value)) / 1000) : was[name] === value;
-  return Object.fromEntries(Object.entries(values).filter(([name, value]) => !isSame(name, value)));
-}
+const limitsOf = (values: Record<string, unknown>) => Object.fromEntries(Object.entries(values).filter(([name, most]) => name.startsWith("limit_") && most !== undefined));
 
 /** The undo of a drop's last orders: a preview first, then exactly that range, twenty orders a request. */
 export function undoPage(id: string) {
@@ -255,10 +297,15 @@ export function undoPage(id: string) {
     isBusy: false,
     results: [] as UndoReport["orders"],
     isDone: false,
+    /** The operator knows that orders come meanwhile. */
+    isLiveFine: false,
     async init(this: { drop: Drop | null; problem: Words | null }) {
       const answer = await ask<Drop>(`/v1/console/drops/${id}`);
       this.problem = wordsFor(answer);
       if (answer.kind === "ok") this.drop = answer.body;
+    },
+    takesOrders(this: { drop: Drop | null }): boolean {
+      return !!this.drop && this.drop.state !== "paused" && this.drop.state !== "ended";
     },
     async preview(this: { last: string; report: UndoReport | null; problem: Words | null; isBusy: boolean; results: unknown[]; isDone: boolean }) {
       this.isBusy = true;
@@ -277,8 +324,8 @@ export function undoPage(id: string) {
       const results = this.results;
       return (this.report?.orders ?? []).map((one) => results.find((done) => done.order.id === one.order.id) ?? one);
     },
-    mayRun(this: { report: UndoReport | null; reason: string; typed: string; drop: Drop | null; isBusy: boolean; isDone: boolean }): boolean {
-      return !!this.report?.run && !this.isBusy && !this.isDone && this.reason.trim() !== "" && this.typed.trim() === this.drop?.name.trim();
+    mayRun(this: { report: UndoReport | null; reason: string; typed: string; drop: Drop | null; isBusy: boolean; isDone: boolean; isLiveFine: boolean; takesOrders(): boolean }): boolean {
+      return !!this.report?.run && (!this.takesOrders() || this.isLiveFine) && !this.isBusy && !this.isDone && this.reason.trim() !== "" && this.typed.trim() === this.drop?.name.trim();
     },
     async run(this: { report: UndoReport | null; reason: string; problem: Words | null; isBusy: boolean; results: UndoReport["orders"]; isDone: boolean }) {
       const run = this.report?.run;
@@ -296,7 +343,7 @@ export function undoPage(id: string) {
         this.isDone = below === undefined;
       } while (below !== undefined);
       this.isBusy = false;
-      if (this.isDone) say(`${this.results.filter((one) => one.ending === "done").length} orders are undone.`);
+      if (this.isDone) say(`Undone: ${many(this.results.filter((one) => one.ending === "done").length, "order")}.`);
     },
   };
 }

@@ -37,6 +37,28 @@ export function price(amount: number, currency: string): string {
   }
 }
 
+/** Returns the minor units of a typed amount such as `1,149.00`, or nothing for what is none: it is refused, never guessed. */
+export function readMoney(typed: string, currency: string): number | undefined {
+  const digits = minorDigits(currency);
+  const found = /^(\d{1,13}|\d{1,3}(?:,\d{3})+)(?:\.(\d+))?$/.exec(typed.trim());
+  const fraction = found?.[2] ?? "";
+  if (!found?.[1] || fraction.length > digits) return undefined;
+  const amount = Number(found[1].replaceAll(",", "") + fraction.padEnd(digits, "0"));
+  return Number.isSafeInteger(amount) ? amount : undefined;
+}
+
+/** Returns a typed whole number, in groups of three or without, or nothing for what is none. */
+export function readWhole(typed: string): number | undefined {
+  if (!/^-?(\d+|\d{1,3}([,\s]\d{3})+)$/.test(typed.trim())) return undefined;
+  const number = Number(typed.replaceAll(/[\s,]/g, ""));
+  return Number.isSafeInteger(number) ? number : undefined;
+}
+
+/** A number with its noun: `1 order`, `2 orders`. */
+export function many(number: number, noun: string): string {
+  return `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+}
+
 /** An amount as it is typed into a field: `149.00`. */
 export function typedMoney(amount: number, currency: string): string {
   const digits = minorDigits(currency);

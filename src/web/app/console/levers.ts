@@ -54,13 +54,14 @@ export function adjustStock(drop: Drop): void {
   });
 }
 
-export function refundOrder(order: Order): void {
+export function refundOrder(order: Order, drop: Drop | null): void {
   const left = order.amount - order.refunded_amount - (order.refund_due_amount ?? 0);
   act({
     title: `Refund ${order.code}`,
     lines: [`${price(left, order.currency)} of ${price(order.amount, order.currency)} are left of the payment.`, "A payment through a provider is paid back there; one by hand is yours to pay back."],
     confirm: "Refund",
     isDangerous: true,
+    ...(drop ? { typed: drop.name } : {}),
     fields: [
       { name: "amount", label: `Amount in ${order.currency}`, kind: "money", value: typedMoney(left, order.currency), currency: order.currency },
       { name: "restock_quantity", label: "Units that are on sale again", kind: "number", value: "0", min: 0, max: order.quantity, help: `0 keeps them sold; at most ${order.quantity}.` },

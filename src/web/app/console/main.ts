@@ -6,7 +6,7 @@ import { auctionForm, auctionPage, auctionsPage } from "./auctions";
 import { buyersPage } from "./buyers";
 import { act, close, confirm, dialog, said } from "./dialog";
 import { dropForm, dropPage, dropsPage, stockOf, undoPage } from "./drops";
-import { at, bytes, distance, figure, price, spoken, utc } from "./format";
+import { at, bytes, distance, figure, many, price, spoken, utc } from "./format";
 import * as levers from "./levers";
 import { livePage } from "./live";
 import { orderPage, ordersPage } from "./orders";
@@ -151,6 +151,7 @@ function app() {
     figure,
     price,
     spoken,
+    many,
     escaped: encodeURIComponent,
     when: at,
     utc,

@@ -26,6 +26,7 @@ const WORDS: Record<string, [title: string, next: string]> = {
   "outcome-unknown": ["Whether it was done is not known", "Try again: it is done once at most."],
   "not-leader": ["Another node leads", "Open the console of the node that leads."],
   behind: ["This node is behind", "Try again in a moment."],
+  "other-operator": ["Nothing was done yet", "Confirm once more to do it in your own name."],
   internal: ["The server failed", "See its log for the request below."],
 };
 
@@ -50,5 +51,7 @@ function wordsOf(problem: Problem): Words {
     fields[error.pointer.slice(1)] = error.detail;
   }
   const id = problem.code === "internal" && problem.requestId ? ` Request ${problem.requestId}.` : "";
-  return { title, text: problem.detail + id, next: next + wait, fields };
+  const told = Array.isArray(errors) ? (errors as { pointer: string; detail: string }[]) : [];
+  const text = told.map(({ pointer, detail }) => [pointer.slice(1).replaceAll(/[_/]/g, " "), detail].filter(Boolean).join(": ")).join("; ");
+  return { title, text: (text || problem.detail) + id, next: next + wait, fields };
 }

@@ -1,6 +1,6 @@
 // The operator's token and role. The token stays in this tab (`sessionStorage`) and travels as `Authorization`.
 import { reactive } from "./reactive";
-import { send, type Answer, type Call } from "../shared/api";
+import { send, type Answer, type Call, type Problem } from "../shared/api";
 
 export interface Me {
   name: string;
@@ -60,12 +60,10 @@ export async function signIn(token: string): Promise<string> {
   return answer.kind === "problem" ? answer.problem.detail : "The server does not answer. It is tried again by itself.";
 }
 
+/** Ends the session. The page is loaded anew, so that nothing of it stays: orders, contacts, and what was typed. */
 export function signOut(): void {
-  sessionStorage.removeItem(KEY);
-  session.token = "";
-  session.me = null;
-  session.isAsking = true;
-  session.why = "";
+  sessionStorage.clear();
+  location.reload();
 }
 
 /** Waits until an operator has signed in. */
@@ -75,13 +73,21 @@ export function signedIn(why: string): Promise<void> {
   return new Promise((go) => waiting.push(go));
 }
 
+function otherOperator({ name, role }: Me): Problem {
+  return { code: "other-operator", status: 0, detail: `You have signed in as ${name} (${role}), and the step was begun by another operator.`, requestId: "", members: {} };
+}
+
 /**
  * Sends a request with the token. If the token has expired or was revoked, the operator signs in again and the same request is
  * sent once more, with its key: nothing is lost, and nothing is done twice.
  */
 export async function ask<T>(path: string, call: Call = {}): Promise<Answer<T>> {
+  const asker = session.me;
   for (;;) {
     const used = session.token;
+    // A step is the operator's who began it: another one, or another role, confirms it again.
+    const isOthers = asker !== null && session.me !== null && (session.me.name !== asker.name || session.me.role !== asker.role);
+    if (isOthers && (call.method ?? "GET") !== "GET") return { kind: "problem", problem: otherOperator(session.me as Me) };
     const answer = await send<T>(path, { ...call, token: used || null });
     if (answer.kind !== "problem" || answer.problem.status !== 401) return answer;
     if (session.token === used || session.isAsking) {
