@@ -91,7 +91,7 @@ export async function ask<T>(path: string, call: Call = {}): Promise<Answer<T>> 
     const answer = await send<T>(path, { ...call, token: used || null });
     if (answer.kind !== "problem" || answer.problem.status !== 401) return answer;
     if (session.token === used || session.isAsking) {
-      await signedIn("Your token has expired or was revoked. Sign in again: what you began goes on.");
+      await signedIn(used ? "Your token has expired or was revoked. Sign in again: what you began goes on." : "");
     }
   }
 }
