@@ -87,18 +87,21 @@ pub fn parse(text: &str, currency: Currency) -> Result<Amount, String> {
 }
 
 /// Reads an amount as a person types it: the last point or comma is that of the fraction if no more digits follow than the
-/// currency has; any other one separates groups of three. Scripts read amounts alike (`web/app/shared/words.ts`).
+/// currency has; any other one separates groups of three. One sign before three digits is refused where the currency has fewer
+/// digits, but some: `151.005` may be 151 thousand or a slip. Scripts read amounts alike (`web/app/shared/words.ts`).
 #[must_use]
 pub fn typed(text: &str, currency: Currency) -> Option<Amount> {
     let digits = digits_of(currency);
     let text: String = text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '\'' | '’')).collect();
-    let (whole, fraction) = match text.rsplit_once(['.', ',']) {
-        Some((whole, fraction)) if fraction.len() <= digits => (whole, fraction),
-        // Three digits behind the last sign are a group.
-        Some((_, fraction)) if fraction.len() == 3 => (text.as_str(), ""),
+    let signs: Vec<char> = text.chars().filter(|c| matches!(c, '.' | ',')).collect();
+    let (whole, fraction, of_groups) = match text.rsplit_once(['.', ',']) {
+        Some((whole, fraction)) if fraction.len() <= digits => (whole, fraction, &signs[..signs.len() - 1]),
+        Some(_) if digits == 0 || signs.len() > 1 => (text.as_str(), "", &signs[..]),
         Some(_) => return None,
-        None => (text.as_str(), ""),
+        None => (text.as_str(), "", &signs[..]),
     };
+    let is_of_one_sign = of_groups.iter().all(|sign| *sign == signs[0]);
+    let is_unlike_fraction = of_groups.len() == signs.len() || !of_groups.contains(&signs[signs.len() - 1]);
     let groups: Vec<&str> = whole.split(['.', ',']).collect();
     let is_grouped_well = match groups.as_slice() {
         [one] => !one.is_empty(),
@@ -106,7 +109,8 @@ pub fn typed(text: &str, currency: Currency) -> Option<Amount> {
         [] => false,
     };
     let has_digits_only = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_grouped_well || !has_digits_only(fraction) || !groups.iter().all(|group| has_digits_only(group)) {
+    let is_written_well = is_of_one_sign && is_unlike_fraction && is_grouped_well && has_digits_only(fraction);
+    if !is_written_well || !groups.iter().all(|group| has_digits_only(group)) {
         return None;
     }
     format!("{}{fraction:0<digits$}", groups.concat()).parse().ok().and_then(Amount::new)
@@ -176,7 +180,8 @@ mod tests {
             ("49,9", "EUR", 4990),
             ("1.250,00", "EUR", 125_000),
             ("1,250.00", "EUR", 125_000),
-            ("1,250", "EUR", 125_000),
+            ("1,250,000", "EUR", 125_000_000),
+            ("1.250", "JPY", 1250),
             (" 1 250,5 ", "EUR", 125_050),
             ("1’250.50", "CHF", 125_050),
             ("1.250.000", "VND", 1_250_000),
@@ -191,6 +196,11 @@ mod tests {
             (".", "EUR"),
             ("-1", "EUR"),
             ("1e3", "EUR"),
+            ("1,250", "EUR"),
+            ("151.005", "EUR"),
+            ("1.250,005", "EUR"),
+            ("1,250,5", "EUR"),
+            ("1,250,000", "BHD"),
             ("1.2345", "EUR"),
             ("12,34,567", "EUR"),
             ("1.5", "JPY"),

@@ -85,15 +85,19 @@ export const { t, hasText, count, money, plainMoney, duration, instant } = words
 );
 
 /** Returns the minor units of an amount that a person typed, or nothing for what is no amount of this currency. The last point
- *  or comma is that of the fraction if no more digits follow than the currency has; any other one separates groups. */
+ *  or comma is that of the fraction if no more digits follow than the currency has; any other one separates groups. One sign
+ *  before three digits is refused where the currency has fewer digits, but some: `151.005` may be a slip. */
 export function parseMoney(typed: string, digits: number): number | undefined {
   const text = typed.replace(/[\s\u00a0\u202f'’]/g, "");
-  const found = /^(\d{1,13}|\d{1,3}(?:[.,]\d{3})*)(?:[.,](\d*))?$/.exec(text);
+  const found = /^(\d{1,3}(?:,\d{3})+|\d{1,3}(?:\.\d{3})+|\d{1,13})(?:([.,])(\d*))?$/.exec(text);
   if (!found?.[1]) return undefined;
-  let [whole, fraction] = [found[1], found[2] ?? ""];
-  if (fraction.length > digits) {
-    if (fraction.length !== 3) return undefined;
-    [whole, fraction] = [whole + fraction, ""];
+  let [whole, fraction] = [found[1], found[3] ?? ""];
+  const groups = whole.split(/[.,]/);
+  if (found[2] === undefined && groups.length > 1) {
+    if (digits >= 3 && groups.length === 2) [whole, fraction] = [groups[0] ?? "", groups[1] ?? ""];
+    else if (digits > 0 && (digits >= 3 || groups.length === 2)) return undefined;
+  } else if (found[2] !== undefined && (fraction.length > digits || whole.includes(found[2]))) {
+    return undefined;
   }
   const amount = Number(whole.replace(/[.,]/g, "") + fraction.padEnd(digits, "0"));
   return Number.isSafeInteger(amount) ? amount : undefined;

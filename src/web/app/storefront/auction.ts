@@ -7,7 +7,7 @@ import { duration, instant, money, parseMoney, plainMoney, t } from "../shared/w
 import { orderPath } from "./drop";
 import { Intent } from "./intent";
 import { follow } from "./live";
-import { isTransient, joined, notice } from "./notice";
+import { dropServersClasses, isTransient, joined, notice } from "./notice";
 import { buyer, loginUrl, needsToken, signIn, token } from "./session";
 
 interface Auction {
@@ -40,6 +40,9 @@ interface Magic {
 }
 type Component = ReturnType<typeof auction> & Magic;
 
+/** A bid of so many times the next minimum is asked about again. */
+const FAR_ABOVE = 10;
+
 export function auction() {
   return joined(notice(), {
     id: "",
@@ -67,6 +70,7 @@ export function auction() {
       const root = this.$root;
       const number = (name: string) => Number(root.dataset[name] ?? 0);
       this.root = root;
+      dropServersClasses(root);
       [this.id, this.currency, this.digits] = [root.dataset["auction"] ?? "", root.dataset["currency"] ?? "EUR", number("digits")];
       [this.state, this.price, this.minimum, this.bids] = [root.dataset["state"] ?? "live", number("price"), number("minimum"), number("bids")];
       [this.starts, this.ends] = [number("starts"), number("ends")];
@@ -202,6 +206,9 @@ export function auction() {
         this.say("bad", t("problem.validation"), t("auction.bad_amount", { currency: this.currency }));
         return;
       }
+      // A slip of the finger cannot be taken back.
+      const isFarAbove = amount >= this.minimum * FAR_ABOVE && this.minimum > 0;
+      if (isFarAbove && !window.confirm(t("auction.sure", { amount: money(amount, this.currency, this.digits), minimum: this.minimumText }))) return;
       this.tries = 0;
       const email = this.root.querySelector<HTMLInputElement>('input[name="email"]')?.value.trim() ?? "";
       const offer: Offer = { amount, ...(maximum === null ? {} : { maximum }), ...(email === "" ? {} : { contact: { email } }) };

@@ -7,7 +7,7 @@ import { count, duration, instant, money, t } from "../shared/words";
 import { solveChallenge } from "./challenge";
 import { Intent } from "./intent";
 import { follow } from "./live";
-import { isTransient, joined, notice } from "./notice";
+import { dropServersClasses, isTransient, joined, notice } from "./notice";
 import { buyer, loginUrl, needsToken, signIn, token } from "./session";
 
 type State = "scheduled" | "live" | "paused" | "sold_out" | "ended";
@@ -61,6 +61,7 @@ export function drop() {
       const root = this.$root;
       const number = (name: string) => Number(root.dataset[name] ?? 0);
       this.root = root;
+      dropServersClasses(root);
       [this.id, this.currency, this.digits] = [root.dataset["drop"] ?? "", root.dataset["currency"] ?? "EUR", number("digits")];
       [this.price, this.limit, this.state] = [number("price"), number("limit"), (root.dataset["state"] ?? "live") as State];
       [this.total, this.available, this.held, this.sold] = [number("total"), number("available"), number("held"), number("sold")];

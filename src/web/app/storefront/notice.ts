@@ -75,6 +75,11 @@ export function notice() {
 
 export type Notice = ReturnType<typeof notice>;
 
+/** Takes away the classes that the server wrote where scripts write others: Alpine only adds to them. */
+export function dropServersClasses(root: HTMLElement): void {
+  for (const element of root.querySelectorAll(".chip[x-bind\\:class]")) element.className = "chip";
+}
+
 /** Joins the parts of a component, with their getters: spreading would read them once. */
 export function joined<A extends object, B extends object>(one: A, other: B & ThisType<A & B>): A & B {
   return Object.defineProperties(one, Object.getOwnPropertyDescriptors(other)) as A & B;
