@@ -49,6 +49,21 @@ export async function everyPage(drop, auction) {
   await page.context().close();
 }
 
+/// The page of the API: an operation opens, and axe finds nothing.
+export async function theApi() {
+  for (const [width, scheme] of [[390, "light"], [1280, "dark"]]) {
+    const page = await open(width, scheme);
+    await page.goto(console_.replace("/console", "/docs"));
+    await page.locator("#CreateDrop summary").click();
+    await page.locator("#CreateDrop").getByRole("link", { name: "NewDrop" }).first().waitFor();
+    const [content, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
+    assert.ok(content <= screen, `the API is ${content} wide on ${screen}`);
+    await page.evaluate(axe);
+    await accessible(page, `the API at ${width}, ${scheme}`);
+    await page.context().close();
+  }
+}
+
 /// Presses Tab until the focus is where it should be.
 export async function tabTo(page, holds, most = 60) {
   for (let presses = 0; presses < most; presses += 1) {

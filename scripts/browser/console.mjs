@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 import { PUBLIC, OWNER, OPERATOR, VIEWER, PROGRAM, DATA, GONE, BACK, console_, browser, complaints, findings, axe, dialog, row, stateOf, open, signIn, api, until, keep } from "./console-kit.mjs";
-import { everyPage, byKeyboard, tokens, aBackup, anAuction, anAuctionIsCancelled, aTier, twoConsoles } from "./console-pages.mjs";
+import { everyPage, theApi, byKeyboard, tokens, aBackup, anAuction, anAuctionIsCancelled, aTier, twoConsoles } from "./console-pages.mjs";
 
 async function theStorm(page) {
   await page.goto(console_);
@@ -219,6 +219,7 @@ async function storm() {
   await aTokenEnds(drop);
   await tokens(page);
   await aViewer(drop);
+  await theApi();
   await everyPage(drop, auction);
   await anAuctionIsCancelled(page, auction);
 }

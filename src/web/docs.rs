@@ -142,20 +142,20 @@ fn operation(one: &Operation<'_>) -> Markup {
             div.stack {
                 p { (prose(text(value, "description"))) }
                 @if !parameters.is_empty() {
-                    h4 { "Parameters" }
+                    h3 { "Parameters" }
                     dl.members { @for parameter in parameters {
                         (row(text(parameter, "name"), &parameter["schema"], parameter["required"] == true,
-                            &format!("{} {}", text(parameter, "in"), text(parameter, "description"))))
+                            &format!("{}: {}", text(parameter, "in"), text(parameter, "description"))))
                     } }
                 }
-                @if let Some(body) = body { h4 { "Body" } p { (content(body)) } (example(body)) }
-                h4 { "Answers" }
+                @if let Some(body) = body { h3 { "Body" } p { (content(body)) } (example(body)) }
+                h3 { "Answers" }
                 dl.members { @for (status, answer) in members(value, "responses") { div.member {
                     dt { code { (status) } }
                     dd { span { (prose(text(answer, "description"))) } (content(answer)) }
                 } } }
                 @for (status, answer) in members(value, "responses").filter(|(status, _)| status.starts_with('2')) {
-                    @if answer.pointer("/content/application~1json/example").is_some() { h4 { "Example of " (status) } (example(answer)) }
+                    @if answer.pointer("/content/application~1json/example").is_some() { h3 { "Example of " (status) } (example(answer)) }
                 }
             }
         }

@@ -95,7 +95,7 @@ type Texts = Record<string, string>;
 
 const IN_TEN_MINUTES = 600_000;
 const IDENTITIES = ["email", "phone", "payment", "address"] as const;
-const IDENTITY_WORDS = { email: "e-mail address", phone: "phone number", payment: "means of payment", address: "postal address" };
+const IDENTITY_WORDS = { email: "e-mail address", phone: "phone number", payment: "payment method", address: "postal address" };
 const CHALLENGES = [
   { value: "none", label: "none" },
   { value: "proof_of_work", label: "proof of work" },
