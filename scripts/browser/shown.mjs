@@ -43,7 +43,7 @@ const tests = {
         await page.goto(`${shop.url}/drops/${id}`);
         const price = await written(page, unit_price, currency, digits);
         await page.locator(".price", { hasText: price }).waitFor();
-        await button(page, locale === "en-GB" ? "One more" : "Thêm một").click();
+        await button(page, locale === "en-GB" ? "One more" : "Tăng").click();
         const total = await written(page, 2 * unit_price, currency, digits);
         await page.getByRole("button", { name: total }).click();
         await page.locator("dd", { hasText: total }).waitFor();

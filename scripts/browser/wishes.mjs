@@ -86,13 +86,22 @@ const tests = {
     const [first, second] = [await own.drop("Signed in"), await own.drop("Signed in again")];
     const page = await visitor();
     login.seconds = 4;
+    const left = await own.drop("Left at the sign-in");
+    await page.goto(`${own.url}/drops/${left}`);
+    await button(page, "Sign in to reserve").click();
+    await page.getByRole("heading", { name: "Sign in" }).waitFor();
     await page.goto(`${own.url}/drops/${first}?lang=en`);
     await button(page, "Sign in to reserve").click();
     await signIn(page, "ann");
     await shows(page, "Reserved for you"); // the wish was kept
     assert.equal(new URL(page.url()).hash, "", "the token is not in the address");
     await own.hasOneOrder(first, "signed in");
-    await page.goto(`${own.url}/drops/${second}`);
+    // A wish that was left is not bought by looking at it, and a link of others signs nobody in.
+    await page.goto(`${own.url}/drops/${left}`);
+    await button(page, "Reserve · ").waitFor();
+    await page.goto(`${own.url}/drops/${second}#token=${token("eve", 600)}`);
+    await button(page, "Reserve · ").waitFor();
+    assert.equal(new URL(page.url()).hash, "");
     const keys = keysOf(page);
     // The token has to end while the page believes in it.
     const headers = { Authorization: `Bearer ${login.tokens[0]}` };
@@ -104,7 +113,9 @@ const tests = {
     await signIn(page, "ann");
     await shows(page, "Reserved for you");
     assert.ok(keys.length >= 2 && new Set(keys).size === 1, `one key: ${keys}`);
-    assert.deepEqual([(await own.orders(second)).length, login.signedIn], [1, 2]);
+    const made = await own.orders(second);
+    assert.deepEqual([made.length, made[0].buyer, login.signedIn], [1, "ann", 2]);
+    assert.equal((await own.orders(left)).length, 0, "looked at, not bought");
     await page.getByLabel("E-mail").fill("ann@example.org");
     await button(page, "Proceed to payment").click();
     await page.getByRole("button", { name: "Pay", exact: true }).click();
@@ -221,6 +232,40 @@ const tests = {
     await button(other, "Reserve · ").click();
     await other.getByText("You have reached the limit").waitFor();
     await shop.hasOneOrder(limited, "two tabs");
+    await page.context().close();
+  },
+
+  async "who stops after a lost answer and asks for another number finds the order that was made"() {
+    const id = await shop.drop("Found again", { per_buyer_limit: 5 });
+    const page = await visitor();
+    await page.goto(`${shop.url}/drops/${id}`);
+    const losesTheAnswer = async (route) => {
+      await route.fetch();
+      await route.abort("connectionreset");
+    };
+    await page.route(`${shop.url}/v1/drops/${id}/orders`, losesTheAnswer, { times: 1 });
+    await button(page, "Reserve · ").click();
+    await button(page, "Stop trying").click();
+    await button(page, "One more").click();
+    await button(page, "Reserve · ").click();
+    await shows(page, "Reserved for you");
+    await shop.hasOneOrder(id, "found again");
+    assert.equal((await shop.orders(id))[0].quantity, 1);
+    await page.context().close();
+  },
+
+  async "another price is told, and a click that was meant for the one before buys nothing"() {
+    const id = await shop.drop("Another price");
+    const page = await visitor({ locale: "en-GB" });
+    await page.goto(`${shop.url}/drops/${id}`);
+    await button(page, "Reserve · €149.00").waitFor();
+    const change = { expected_revision: 1, reason: "a mistake", unit_price: 19900 };
+    const { revision } = await (await fetch(`http://${ADMIN}/v1/console/drops/${id}`)).json();
+    await shop.operate(`/v1/drops/${id}`, { ...change, expected_revision: revision }, "PATCH");
+    await page.getByText("A unit costs €199.00 now.").waitFor();
+    assert.match(await page.locator(".price").innerText(), /€199\.00/);
+    await button(page, "Reserve · €199.00").click();
+    assert.equal((await shop.orders(id)).length, 0, "a click within two seconds is not sent");
     await page.context().close();
   },
 

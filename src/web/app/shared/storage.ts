@@ -23,7 +23,7 @@ class Memory {
 }
 
 export const tab = new Memory(() => sessionStorage);
-const browser = new Memory(() => localStorage);
+export const browser = new Memory(() => localStorage);
 
 /** Returns a random text of 128 bits. It works on pages without TLS, too. */
 export function randomKey(): string {

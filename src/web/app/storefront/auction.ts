@@ -8,7 +8,7 @@ import { orderPath } from "./drop";
 import { Intent } from "./intent";
 import { follow } from "./live";
 import { dropServersClasses, isTransient, joined, notice } from "./notice";
-import { buyer, loginUrl, needsToken, signIn, token } from "./session";
+import { buyer, hasReturned, loginUrl, needsToken, signIn, token } from "./session";
 
 interface Auction {
   state: string;
@@ -82,7 +82,11 @@ export function auction() {
       this.purchase = new Intent<object>(`auction.${this.id}.buy`);
       setInterval(() => this.tick(), 250);
       follow<Auction>(`/v1/auctions/${this.id}`, (state) => this.take(state), () => undefined);
-      if ((this.intent.pending || this.purchase.pending) && (!needsToken || token())) void this.ask();
+      // A wish goes on after a reload, and after the sign-in that it was sent to; an older one waits for a click.
+      const isUnderWay = this.intent.isUnderWay || this.purchase.isUnderWay;
+      const isPending = this.intent.pending !== undefined || this.purchase.pending !== undefined;
+      if (isPending && (isUnderWay || hasReturned) && (!needsToken || token())) void this.ask();
+      else if (isPending) this.stopTrying();
       window.addEventListener("pageshow", (event) => {
         if (event.persisted) location.reload();
       });
@@ -243,6 +247,7 @@ export function auction() {
       this.isBusy = true;
       this.hush();
       this.tries += 1;
+      this.intent.noteSent();
       try {
         const name = needsToken ? {} : { buyer: buyer() };
         const headers = { "Idempotency-Key": this.intent.key };
@@ -257,6 +262,7 @@ export function auction() {
       this.isBusy = true;
       this.hush();
       this.tries += 1;
+      this.purchase.noteSent();
       try {
         const body = needsToken ? {} : { buyer: buyer() };
         const headers = { "Idempotency-Key": this.purchase.key };
@@ -307,6 +313,8 @@ export function auction() {
       };
       this.sayProblem(problem, { current: (this.bids > 0 && shown("current")) || this.priceText, minimum: shown("minimum_next") });
       if (problem.code === "unauthorized") {
+        this.intent.interrupt();
+        this.purchase.interrupt();
         if (loginUrl) setTimeout(signIn, 1_500);
       } else if (isTransient(problem) && this.tries < TRIES_MAX) {
         this.tryAgainAfter(problem.retryAfter ?? 2);

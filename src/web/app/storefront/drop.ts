@@ -2,13 +2,13 @@
 
 import { type Answer, send, serverNow } from "../shared/api";
 import { TRIES_MAX } from "../shared/refusal";
-import { tab } from "../shared/storage";
+import { browser, tab } from "../shared/storage";
 import { count, duration, instant, money, t } from "../shared/words";
 import { solveChallenge } from "./challenge";
 import { Intent } from "./intent";
 import { follow } from "./live";
 import { dropServersClasses, isTransient, joined, notice } from "./notice";
-import { buyer, loginUrl, needsToken, signIn, token } from "./session";
+import { buyer, hasReturned, loginUrl, needsToken, signIn, token } from "./session";
 
 type State = "scheduled" | "live" | "paused" | "sold_out" | "ended";
 
@@ -21,6 +21,8 @@ interface Drop {
   starts_at: string;
   ends_at?: string;
   unit_price: number;
+  name: string;
+  per_buyer_limit: number;
 }
 
 interface Wish {
@@ -35,6 +37,18 @@ const TONES: Record<State, string> = { scheduled: "accent", live: "good", paused
 export function orderPath(id: string): string {
   const lang = new URLSearchParams(location.search).get("lang");
   return `/orders/${id}${lang ? `?lang=${encodeURIComponent(lang)}` : ""}`;
+}
+
+/** Milliseconds in which a click still means the price before. */
+const READ_PRICE_MS = 2_000;
+
+/** The buyer's order of a drop: for all tabs of a guest, whose name is that of the browser. */
+function knownOrder(dropId: string): string | null {
+  return (needsToken ? tab : browser).get(`firstcome.order.${dropId}`);
+}
+
+function noteOrder(dropId: string, id: string | null): void {
+  (needsToken ? tab : browser).set(`firstcome.order.${dropId}`, id);
 }
 
 export function drop() {
@@ -54,6 +68,9 @@ export function drop() {
     quantity: 1,
     isBusy: false,
     tries: 0,
+    /** The instant on this machine's monotonic clock at which the price became another. */
+    newPriceAt: Number.NEGATIVE_INFINITY,
+    isRepeating: false,
     intent: undefined as unknown as Intent<Wish>,
     root: undefined as unknown as HTMLElement,
 
@@ -72,20 +89,28 @@ export function drop() {
       this.drawBar();
       setInterval(() => this.tick(), 250);
       follow<Drop>(`/v1/drops/${this.id}`, (state) => this.take(state), (isReached) => this.reach(isReached));
-      const known = tab.get(`firstcome.order.${this.id}`);
-      if (known) {
-        this.say("", t("drop.have_order"), "");
-        this.offer(orderPath(known), t("drop.open_order"));
-      }
-      // A page that went away while it asked, or while the buyer signed in, asks again with the same key.
-      const pending = this.intent.pending;
-      if (pending && (!needsToken || token())) {
-        this.setQuantity(pending.quantity);
-        void this.ask();
-      }
+      const known = knownOrder(this.id);
+      if (known) void this.showOrder(known);
+      // A page that went away while it asked, or while the buyer signed in, asks again with the same key. An older wish, and one
+      // that was left at the sign-in, waits for a click.
+      const { pending, isUnderWay } = this.intent;
+      if (pending) this.setQuantity(pending.quantity);
+      if (pending && (isUnderWay || hasReturned) && (!needsToken || token())) void this.ask();
+      else if (pending) this.intent.leave();
       window.addEventListener("pageshow", (event) => {
         if (event.persisted) location.reload();
       });
+    },
+
+    /** Tells of an order that the buyer has, while it is one. */
+    async showOrder(id: string): Promise<void> {
+      const answer = await send<{ state: string }>(`/v1/orders/${id}`, { token: token() });
+      const isGone = answer.kind === "ok" ? ["expired", "cancelled", "refunded"].includes(answer.body.state) : answer.kind === "problem" && answer.problem.status === 404;
+      if (isGone) noteOrder(this.id, null);
+      else if (!this.hasNotice && !this.isBusy) {
+        this.say("", t("drop.have_order"), "");
+        this.offer(orderPath(id), t("drop.open_order"));
+      }
     },
 
     tick() {
@@ -98,13 +123,31 @@ export function drop() {
     take(state: Drop) {
       const before = this.available;
       [this.state, this.total, this.available, this.held, this.sold] = [state.state, state.total, state.available, state.held, state.sold];
-      [this.starts, this.ends, this.price] = [Date.parse(state.starts_at), state.ends_at ? Date.parse(state.ends_at) : 0, state.unit_price];
+      [this.starts, this.ends] = [Date.parse(state.starts_at), state.ends_at ? Date.parse(state.ends_at) : 0];
+      this.takeOffer(state);
       if (before === 0 && this.available > 0 && this.state === "live" && !this.isBusy && this.retryAt === 0 && this.sold > 0) {
         this.say("good", t("drop.came_back"), "");
       } else if (this.available === 0 && this.noticeTitle === t("drop.came_back")) {
         this.hush();
       }
       this.drawBar();
+    },
+    /** Shows another price, name or limit, and an offer that is over. */
+    takeOffer(state: Drop) {
+      const form = this.root.querySelector<HTMLElement>("form.buy");
+      if (form) form.hidden = state.state === "ended";
+      if (form?.nextElementSibling instanceof HTMLElement) form.nextElementSibling.hidden = state.state === "ended";
+      const heading = this.root.querySelector("h1");
+      if (heading && heading.textContent !== state.name) heading.textContent = state.name;
+      this.limit = Math.min(state.per_buyer_limit, 65_535, Math.max(1, state.total));
+      if (this.quantity > this.limit) this.setQuantity(this.limit);
+      if (state.unit_price === this.price) return;
+      this.price = state.unit_price;
+      this.newPriceAt = performance.now();
+      const price = money(this.price, this.currency, this.digits);
+      const shown = this.root.querySelector<HTMLElement>(".price [data-amount]");
+      if (shown) [shown.textContent, shown.dataset["amount"]] = [price, String(this.price)];
+      this.say("warn", t("drop.new_price"), t("drop.new_price_text", { price }));
     },
     reach(isReached: boolean) {
       if (!isReached && !this.hasNotice) this.say("warn", t("lost.title"), t("drop.offline"));
@@ -200,6 +243,8 @@ export function drop() {
     buy(event: Event) {
       event.preventDefault();
       if (this.cannotBuy) return;
+      // A click that was meant for the price before.
+      if (performance.now() - this.newPriceAt < READ_PRICE_MS) return;
       this.tries = 0;
       this.intent.begin(this.wish());
       if (needsToken && !token()) {
@@ -216,7 +261,7 @@ export function drop() {
     stopTrying() {
       this.hush();
       // The key stays: an answer that was lost is found by the next attempt.
-      this.intent.settle();
+      this.intent.leave();
     },
 
     async ask(solution?: string): Promise<void> {
@@ -224,6 +269,7 @@ export function drop() {
       this.isBusy = true;
       this.hush();
       this.tries += 1;
+      this.intent.noteSent();
       try {
         const name = needsToken ? {} : { buyer: buyer() };
         const headers: Record<string, string> = { "Idempotency-Key": this.intent.key };
@@ -238,7 +284,7 @@ export function drop() {
     },
     async answered(answer: Answer<{ id: string }>, wasSolved: boolean): Promise<void> {
       if (answer.kind === "ok") {
-        tab.set(`firstcome.order.${this.id}`, answer.body.id);
+        noteOrder(this.id, answer.body.id);
         this.intent.renew();
         location.assign(orderPath(answer.body.id));
         // The button stays busy until the page has gone.
@@ -264,8 +310,19 @@ export function drop() {
         await this.ask(solved ?? "");
         return;
       }
+      // The key has bought something before, and its answer was lost: the same request finds it.
+      const { sent } = this.intent;
+      if (problem.code === "idempotency-key-reused" && sent !== undefined && !this.isRepeating) {
+        this.isRepeating = true;
+        this.intent.begin(sent);
+        this.isBusy = false;
+        await this.ask();
+        return;
+      }
+      if (problem.code === "idempotency-key-reused") this.intent.renew();
       if (problem.code === "unauthorized") {
         // The wish stays pending, and goes on behind the sign-in.
+        this.intent.interrupt();
         this.sayProblem(problem);
         if (loginUrl) setTimeout(signIn, 1_500);
         return;
@@ -279,7 +336,7 @@ export function drop() {
       if (isTransient(problem)) this.canRetry = true;
       const next = problem.members["next_expiry_at"];
       if (problem.code === "sold-out" && typeof next === "string") this.waitFor(t("drop.next_return"), Date.parse(next));
-      const known = tab.get(`firstcome.order.${this.id}`);
+      const known = knownOrder(this.id);
       if (problem.code === "limit-reached" && known) this.offer(orderPath(known), t("drop.open_order"));
     },
     again(seconds: number) {

@@ -1,6 +1,6 @@
 // The buyer, and the wish that was under way when the page went away.
 
-import { guest, tab } from "../shared/storage";
+import { guest, randomKey, tab } from "../shared/storage";
 
 const root = document.documentElement;
 const TOKEN = "firstcome.token";
@@ -9,12 +9,31 @@ const TOKEN = "firstcome.token";
 export const needsToken = root.dataset["needsToken"] !== undefined;
 export const loginUrl = root.dataset["login"] ?? "";
 
-/** Takes the token out of the fragment, so that it is neither shown nor kept in the history. */
+const SIGN_IN = "firstcome.sign-in";
+/** The parameter of `return_to` that tells a return from this tab's own sign-in. */
+const RETURN = "signed_in";
+const SIGN_IN_WITHIN_MS = 1_800_000;
+
+/** True if the page was loaded by the return from a sign-in that this tab began. */
+export let hasReturned = false;
+
+/** Takes the token out of the address, so that it is neither shown nor kept in the history. A token counts only if this tab asked
+ *  for it: a link of others signs nobody in. */
 export function takeToken(): void {
   const found = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (found === null) return;
+  const query = new URLSearchParams(location.search);
+  const nonce = query.get(RETURN);
+  if (found === null && nonce === null) return;
+  query.delete(RETURN);
+  const rest = query.toString();
+  history.replaceState(null, "", location.pathname + (rest ? `?${rest}` : "") + (found === null ? location.hash : ""));
+  const [asked = "", at = "0"] = (tab.get(SIGN_IN) ?? "").split(" ");
+  const isOwn = asked !== "" && asked === nonce && Date.now() - Number(at) < SIGN_IN_WITHIN_MS;
+  // A text that no header takes is no token.
+  if (found === null || !isOwn || found.length > 4_096 || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(found)) return;
+  tab.set(SIGN_IN, null);
   tab.set(TOKEN, found);
-  history.replaceState(null, "", location.pathname + location.search);
+  hasReturned = true;
 }
 
 export function token(): string | null {
@@ -40,6 +59,10 @@ export function signIn(): void {
   tab.set(TOKEN, null);
   if (!loginUrl) return;
   const url = new URL(loginUrl, location.href);
-  url.searchParams.set("return_to", location.origin + location.pathname + location.search);
+  const nonce = randomKey();
+  tab.set(SIGN_IN, `${nonce} ${Date.now()}`);
+  const back = new URL(location.origin + location.pathname + location.search);
+  back.searchParams.set(RETURN, nonce);
+  url.searchParams.set("return_to", back.href);
   location.assign(url);
 }
