@@ -251,10 +251,10 @@ fn backups_by_schedule_are_made_by_the_node_that_follows_and_hold_what_the_leade
         let line = metrics.lines().find(|line| line.starts_with("firstcome_backups_total{result=\"made\"}"));
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0u64)
     };
-    // Both nodes followed at first.
+    // Both nodes followed at first: the leader may end one that it began then.
     let before = [leader, follower].map(made);
-    wait_until("the follower makes backups", || made(follower) >= before[1] + 3);
-    assert_eq!(made(leader), before[0], "the disk of the leader has enough to do");
+    wait_until("the follower makes backups", || made(follower) >= before[1] + 5);
+    assert!(made(leader) <= before[0] + 1, "the disk of the leader has enough to do");
     nodes.stop_all(leader);
     let is_backup = |path: &std::path::PathBuf| path.extension().is_some_and(|end| end == "db");
     let entries = std::fs::read_dir(directory).expect("a list").map(|entry| entry.expect("an entry").path());
