@@ -67,6 +67,9 @@ def before_call(context, case, kwargs):
         case.headers["Accept"] = "text/csv"
     if name in ("CreateEndpoint", "PatchEndpoint") and isinstance(case.body, dict) and "url" in case.body:
         case.body["url"] = ENDPOINT_URL
+    if name == "CreateToken" and isinstance(case.body, dict) and "expires_at" in case.body:
+        # It has to lie ahead.
+        case.body["expires_at"] = "9000-01-01T00:00:00Z"
     if name == "MakeBackup" and isinstance(case.body, dict):
         # The server writes where it is told to.
         case.body["to"] = BACKUPS
