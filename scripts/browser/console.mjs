@@ -5,6 +5,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 import { PUBLIC, OWNER, OPERATOR, VIEWER, PROGRAM, DATA, GONE, BACK, console_, browser, complaints, findings, axe, dialog, row, stateOf, open, signIn, api, until, keep } from "./console-kit.mjs";
 import { everyPage, theApi, byKeyboard, tokens, aBackup, anAuction, anAuctionIsCancelled, aTier, twoConsoles } from "./console-pages.mjs";
+import { aSettlement, aStock, anEndpoint, anErasure } from "./console-levers.mjs";
 
 async function theStorm(page) {
   await page.goto(console_);
@@ -129,6 +130,8 @@ async function aRefund(page, drop) {
   await page.getByText("¥900 refunded.").waitFor();
   assert.equal((await api("GET", `/v1/console/orders/${bought.id}`)).body.refunded_amount, 900, "once");
   await keep(page, "order");
+  await anErasure(page, bought);
+  await aSettlement(page, await order(drop, "zoe"));
 }
 
 async function anUndo(page, drop) {
@@ -209,6 +212,8 @@ async function storm() {
   const drop = await aDropIsMadeOnce(page);
   await aChangeMeetsAnother(page, drop);
   await aRefund(page, drop);
+  await aStock(page, drop);
+  await anEndpoint(page);
   await anUndo(page, drop);
   await byKeyboard(page, drop);
   await aClone(page);

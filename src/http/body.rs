@@ -24,7 +24,8 @@ type PieceMaker = Pin<Box<dyn hyper::body::Body<Data = Bytes, Error = Infallible
 
 /// A body that is sent piece by piece.
 pub enum Pieces {
-    /// Its sender notices at once when the client has disconnected; with http-body-util's channel only the next send shows that.
+    /// The sender of this channel notices at once when the client has disconnected; with http-body-util's channel only the next
+    /// send shows that.
     Sent(mpsc::Receiver<Bytes>),
     /// Makes each piece when it is polled.
     Made(PieceMaker),

@@ -43,7 +43,7 @@ pub enum GrantRefusal {
     Full(String),
     /// There is no such token.
     Unknown,
-    /// It is the last token of an owner that is in force.
+    /// The token is the last one of an owner that is in force.
     LastOwner,
     /// The file was not read or not written.
     Failed(String),
