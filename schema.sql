@@ -1,11 +1,11 @@
--- firstcome's file, schema 5. Everything is here; memory is made from it at the start.
+-- firstcome's file, schema 6. Everything is here; memory is made from it at the start.
 --
 -- The hot path only appends: an order and its audit row get the next integer key, so no page is read to write them.
 -- The CHECKs are the second half of the engine's invariants: one that fires is a bug, rolls its batch back and ends
 -- the process. It never becomes an oversell. Instants are milliseconds since 1970 (UTC), money is minor units.
 
 PRAGMA application_id = 1178817329; -- "FCS1"
-PRAGMA user_version = 5;
+PRAGMA user_version = 6;
 
 -- One row: what belongs to the file as a whole.
 CREATE TABLE meta (
@@ -48,6 +48,8 @@ CREATE TABLE drops (
     phone_limit         INTEGER          CHECK (phone_limit BETWEEN 1 AND 4294967295),
     payment_limit       INTEGER          CHECK (payment_limit BETWEEN 1 AND 4294967295),
     address_limit       INTEGER          CHECK (address_limit BETWEEN 1 AND 4294967295),
+    standby             INTEGER NOT NULL DEFAULT 0 CHECK (standby >= 0), -- buyers who stand by
+    blind_ms            INTEGER NOT NULL DEFAULT 0 CHECK (blind_ms BETWEEN 0 AND 5000),
     CHECK (held + sold <= total)
 ) STRICT;
 
@@ -212,6 +214,69 @@ CREATE TABLE bids (
     PRIMARY KEY (auction_id, seq)
 ) STRICT, WITHOUT ROWID;
 
+-- Waiting rooms, each in front of its drop.
+CREATE TABLE rooms (
+    drop_id               INTEGER PRIMARY KEY,
+    opens_at_ms           INTEGER NOT NULL CHECK (opens_at_ms >= 0),
+    draw                  TEXT    NOT NULL CHECK (draw IN ('arrival', 'random')),
+    admit_per_second      INTEGER NOT NULL CHECK (admit_per_second BETWEEN 1 AND 4294967295),
+    order_seconds         INTEGER NOT NULL CHECK (order_seconds BETWEEN 1 AND 4294967295),
+    oversubscribe_percent INTEGER NOT NULL CHECK (oversubscribe_percent BETWEEN 100 AND 4294967295),
+    opened                INTEGER NOT NULL CHECK (opened IN (0, 1)),
+    tickets               INTEGER NOT NULL CHECK (tickets >= 0),
+    serving               INTEGER NOT NULL CHECK (serving BETWEEN 0 AND tickets), -- positions below it were admitted
+    window_from           INTEGER NOT NULL CHECK (window_from BETWEEN 0 AND serving), -- and below this, too long ago
+    served_at_ms          INTEGER NOT NULL, -- the last admission
+    rate_from_ms          INTEGER NOT NULL, -- up to then the rate has been used
+    paused_ms             INTEGER NOT NULL CHECK (paused_ms >= 0), -- the length of all pauses that are over
+    paused_at_ms          INTEGER           -- the beginning of the pause that lasts
+) STRICT;
+
+-- Tickets of rooms, in the order in which they were taken.
+CREATE TABLE tickets (
+    drop_id INTEGER NOT NULL,
+    number  INTEGER NOT NULL CHECK (number >= 1),
+    buyer   TEXT    NOT NULL,
+    at_ms   INTEGER NOT NULL,
+    seq     INTEGER NOT NULL,  -- the event that recorded it
+    PRIMARY KEY (drop_id, number)
+) STRICT, WITHOUT ROWID;
+
+-- Admissions of rooms: at each, positions from the one before up to `until` (exclusively).
+CREATE TABLE admissions (
+    drop_id   INTEGER NOT NULL,
+    until     INTEGER NOT NULL CHECK (until >= 1),
+    at_ms     INTEGER NOT NULL,
+    paused_ms INTEGER NOT NULL CHECK (paused_ms >= 0), -- the length of all pauses before it
+    PRIMARY KEY (drop_id, until)
+) STRICT, WITHOUT ROWID;
+
+-- Draws of tickets that outsiders can verify. Everything but the seed is public once it is there.
+CREATE TABLE draws (
+    drop_id        INTEGER PRIMARY KEY,
+    commitment     BLOB    NOT NULL CHECK (length(commitment) = 32), -- SHA-256 of the seed
+    seed           BLOB    NOT NULL CHECK (length(seed) = 32),       -- a secret of this file until the draw is done
+    beacon_seconds INTEGER CHECK (beacon_seconds BETWEEN 1 AND 4294967295), -- the longest wait for a beacon; without one NULL
+    tickets        INTEGER CHECK (tickets >= 0),                     -- that are drawn: once the start has come
+    root           BLOB    CHECK (length(root) = 32),                -- over these tickets
+    fixed_at_ms    INTEGER,                                          -- when it was published
+    beacon         BLOB    CHECK (length(beacon) <= 64),
+    beacon_source  TEXT,
+    ready          INTEGER NOT NULL CHECK (ready IN (0, 1)),         -- nothing is waited for
+    result         BLOB    CHECK (length(result) = 32),              -- binds the whole draw: once it is done
+    drawn_seq      INTEGER,                                          -- the event that published seed and result
+    CHECK (root IS NULL OR tickets IS NOT NULL),
+    CHECK ((root IS NULL) = (fixed_at_ms IS NULL)),
+    CHECK (ready = 0 OR root IS NOT NULL),
+    CHECK ((beacon IS NULL) = (beacon_source IS NULL)),
+    CHECK (beacon IS NULL OR (ready = 1 AND beacon_seconds IS NOT NULL)),
+    CHECK ((result IS NULL) = (drawn_seq IS NULL)),
+    CHECK (result IS NULL OR ready = 1)
+) STRICT;
+
+-- Those that the server works on.
+CREATE INDEX draws_running ON draws (drop_id) WHERE tickets IS NOT NULL AND drawn_seq IS NULL;
+
 -- Personal data, apart from everything else; fills at human pace, so it may have indexes.
 CREATE TABLE contacts (
     order_seq INTEGER PRIMARY KEY REFERENCES orders (seq),
@@ -237,6 +302,40 @@ CREATE TABLE bidder_contacts (
     UNIQUE (auction_id, buyer)
 ) STRICT, WITHOUT ROWID;
 
+-- Buyers who stand by for a drop that is sold out, and those who did. seq is the number of the standby_joined event.
+CREATE TABLE standby (
+    seq          INTEGER PRIMARY KEY,
+    drop_id      INTEGER NOT NULL,
+    secret       BLOB    NOT NULL CHECK (length(secret) = 10), -- of the order that it becomes
+    buyer        TEXT    NOT NULL,
+    key_digest   BLOB    NOT NULL CHECK (length(key_digest) = 16),
+    quantity     INTEGER NOT NULL CHECK (quantity BETWEEN 1 AND 65535),
+    joined_at_ms INTEGER NOT NULL,
+    order_seq    INTEGER CHECK (order_seq > seq), -- the order that it became
+    left_seq     INTEGER CHECK (left_seq > seq),  -- the event by which the buyer left without one
+    number       INTEGER CHECK (number >= 1),     -- of an order that a blind window recorded
+    -- Keyed digests of the identities that its order will count for.
+    email        BLOB    CHECK (length(email) = 16),
+    phone        BLOB    CHECK (length(phone) = 16),
+    payment      BLOB    CHECK (length(payment) = 16),
+    address      BLOB    CHECK (length(address) = 16),
+    CHECK (order_seq IS NULL OR left_seq IS NULL)
+) STRICT;
+
+CREATE UNIQUE INDEX standby_numbers ON standby (drop_id, number) WHERE number IS NOT NULL;
+
+-- Contacts that came with the joining: personal data. One moves to the order that its entry becomes, and is erased when its
+-- buyer leaves or the drop ends; those of a long line are erased in steps, by drop.
+CREATE TABLE standby_contacts (
+    drop_id INTEGER NOT NULL,
+    seq     INTEGER NOT NULL,  -- the standby_joined event
+    name    TEXT,
+    email   TEXT,
+    phone   TEXT,
+    address TEXT,
+    PRIMARY KEY (drop_id, seq)
+) STRICT, WITHOUT ROWID;
+
 -- Every event, in order. prev_seq is the previous event of the same subject (its order, else its drop).
 CREATE TABLE audit (
     seq       INTEGER PRIMARY KEY,
@@ -251,7 +350,7 @@ CREATE TABLE audit (
 ) STRICT;
 
 -- One link per batch: the SHA-256 of the link before and of the audit rows up to seq, each new order's (with its
--- identities) and bid's row with its event (src/store/chain.rs).
+-- identities), bid's and standby's row with its event (src/store/chain.rs).
 CREATE TABLE chain (
     seq  INTEGER PRIMARY KEY,
     hash BLOB NOT NULL CHECK (length(hash) = 32)
@@ -276,6 +375,7 @@ CREATE TABLE drop_seconds (
     queue_wait_us_max INTEGER NOT NULL,
     commits           INTEGER NOT NULL,  -- batches that touched the drop
     commit_us         INTEGER NOT NULL,  -- sum over those batches
+    not_admitted      INTEGER NOT NULL DEFAULT 0,  -- orders of buyers whom the waiting room had not admitted
     PRIMARY KEY (drop_id, second)
 ) STRICT, WITHOUT ROWID;
 

@@ -8,7 +8,8 @@
 //! took more than 2 % of the machine meanwhile.
 //!
 //! `PROFILE` is the profile that is measured (`dist`); `release` builds in a third of the time and is a little slower.
-//! `FIRSTCOME_BENCH_ORDERS=10000000` lets the growing file grow to that (a million).
+//! `FIRSTCOME_BENCH_ORDERS=10000000` lets the growing file grow to that (a million); `FIRSTCOME_BENCH_RESERVES` is the number
+//! of orders of a run over the wire protocol (400,000).
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench: it prints")]
 
@@ -26,6 +27,8 @@ mod program;
 mod server;
 #[path = "figures/table.rs"]
 mod table;
+#[path = "figures/wire_orders.rs"]
+mod wire_orders;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -48,7 +51,7 @@ const fn row(
     Row { name, benches, measure }
 }
 
-const ROWS: [Row; 19] = [
+const ROWS: [Row; 20] = [
     row("writer", &["writer"], in_process::writer),
     row("alone", &["writer"], in_process::alone),
     row("refusals", &["engine", "writer"], in_process::refusals),
@@ -58,6 +61,7 @@ const ROWS: [Row; 19] = [
     row("reads", &["reads"], in_process::reads),
     row("ladder", &[], over_http::ladder),
     row("mix", &[], over_http::mix),
+    row("reserves", &[], wire_orders::reserves),
     row("bids", &[], over_wire::bids),
     row("bids-10k", &[], over_wire::bids_at_a_rate),
     row("bidders", &[], over_wire::bidders),

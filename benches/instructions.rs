@@ -3,16 +3,22 @@
 //!
 //! Without arguments: a line per case, its name and how many operations it counts. With a name: that case, whose
 //! operations, and nothing else, run within [`counted`]. A case of HTTP also takes a number of requests: there all that
-//! the serving thread does is counted, twice, and the difference is what the requests took. So it is with the door's case,
+//! the serving thread does is counted, twice, and the difference is what the requests took; for orders, all that the writer's
+//! thread does, too. So it is with the door's case,
 //! which counts the door's functions alone.
 
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench: it prints, and what fails ends it")]
 
+#[path = "limit/client.rs"]
+#[expect(dead_code, reason = "other benches send for a time")]
+mod client;
 mod measure;
 #[path = "instructions/parts.rs"]
 mod parts;
 #[path = "instructions/served.rs"]
 mod served;
+#[path = "limit/server.rs"]
+mod server;
 
 use measure::is_smoke_test;
 
@@ -23,7 +29,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A case: its name, how many operations it counts, and what runs it.
 type Case = (&'static str, u32, fn(u32));
 
-const CASES: [Case; 14] = [
+const CASES: [Case; 16] = [
     ("decide-and-evolve-an-order", 2_000, parts::order),
     ("refuse-sold-out", 2_000, parts::refusal),
     ("refuse-limit-reached", 2_000, parts::limit),
@@ -37,6 +43,8 @@ const CASES: [Case; 14] = [
     ("write-the-body-of-an-order", 2_000, parts::write_body),
     ("http-get-a-hot-drop", 2_000, served::hot_reads),
     ("http-get-a-hot-drop-with-limits", 2_000, served::limited_reads),
+    ("http-order", 500, served::orders),
+    ("http-batch-of-100-orders", 60, served::batches),
     ("door-of-a-hot-read", 2_000, served::limited_reads),
 ];
 

@@ -1,5 +1,5 @@
 //! Reads over HTTP, beside a bare hyper server that answers the same bytes from constants: hot ones of a drop, whose body
-//! is ready, and cold ones of an order, which is read from the file each time.
+//! is ready, of a waiting room, and cold ones of an order, which is read from the file each time.
 //!
 //! Both have one serving thread, the same settings of hyper and of the sockets, and the same client: one thread that
 //! keeps one request open on each of its connections, or 16 in one piece (pipelined). They take short turns, so that
@@ -23,12 +23,12 @@ use firstcome::config::{Config, PinCore};
 use firstcome::engine::{Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, Outcome, Subject};
 use firstcome::server::start;
 use firstcome::types::digest_key::KeyScope;
-use firstcome::types::{ChallengeRule, Currency, DropId, IdentityLimits, UnitPrice};
+use firstcome::types::{ChallengeRule, Currency, DropId, IdentityLimits, RoomDraw, RoomSpec, UnitPrice};
 use firstcome::writer::{Class, Submission, WriterHandle, WriterReply};
 use http_body_util::Full;
 use hyper::Response;
 use hyper::body::Bytes;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -58,13 +58,34 @@ fn main() {
     config.wire_listen = config.public_listen;
     config.http_threads = 1;
     config.pin_core = PinCore::Off;
+    config.storefront.enabled = true;
     let running = start(config.clone(), |message, _| panic!("the writer ended: {message}")).expect("a server");
-    let drop_id = make_drop(&running.writer);
+    let drop_id = make_drop(&running.writer, b"1", None);
+    let opens_at = running.writer.clock.now().plus_millis(-1);
+    let room = RoomSpec {
+        opens_at,
+        draw: RoomDraw::Arrival,
+        admit_per_second: 1_000,
+        order_seconds: 120,
+        oversubscribe_percent: 100,
+    };
+    let with_room = make_drop(&running.writer, b"2", Some(Box::new(room)));
     let address = running.server.public_address;
     let order_id = make_order(address, drop_id);
     println!("{CONNECTIONS} connections, one serving thread each");
     let hot = format!("/v1/drops/{drop_id}");
     beside_bare(&config, address, &Asked { what: "drop, hot", path: &hot, bare: "bare-hot", pipelined: &[1, 16] });
+    for number in 3..=100u32 {
+        make_drop(&running.writer, &number.to_be_bytes(), None);
+    }
+    for (what, limit, bare) in [("10 of 100 drops", 10, "bare-10"), ("100 of 100 drops", 100, "bare-100")] {
+        let path = format!("/v1/drops?limit={limit}");
+        beside_bare(&config, address, &Asked { what, path: &path, bare, pipelined: &[1] });
+    }
+    let list = Asked { what: "storefront's list, 24 of 100 drops, hot", path: "/", bare: "bare-list", pipelined: &[1] };
+    beside_bare(&config, address, &list);
+    let room = format!("/v1/drops/{with_room}/room");
+    beside_bare(&config, address, &Asked { what: "room, hot", path: &room, bare: "bare-room", pipelined: &[1] });
     let cold = format!("/v1/orders/{order_id}");
     beside_bare(&config, address, &Asked { what: "order, cold", path: &cold, bare: "bare-cold", pipelined: &[1] });
     running.stop().expect("an orderly end");
@@ -128,7 +149,7 @@ fn compare(mut ours: Side, mut bare: Side) -> (f64, f64) {
 }
 
 /// A drop of usual length.
-fn make_drop(writer: &WriterHandle) -> DropId {
+fn make_drop(writer: &WriterHandle, key: &[u8], room: Option<Box<RoomSpec>>) -> DropId {
     let digests = &writer.digest_key;
     let spec = DropSpec {
         sku: "BENCH-1".into(),
@@ -145,9 +166,12 @@ fn make_drop(writer: &WriterHandle) -> DropId {
         payment_seconds: 900,
         identity_limits: IdentityLimits::default(),
         challenge: ChallengeRule::default(),
+        room,
+        commitment: None,
+        blind_ms: 0,
     };
     let key = CommandKey {
-        digest: digests.command_key(KeyScope::CreateDrop, "bench", b"1"),
+        digest: digests.command_key(KeyScope::CreateDrop, "bench", key),
         params: digests.params(b"bench"),
     };
     let command = Command::Drop(DropCommand::Create(CreateDrop { key, spec: Box::new(spec) }));
@@ -198,27 +222,24 @@ fn header<'a>(head: &'a str, name: &str) -> &'a str {
     found.unwrap_or_else(|| panic!("no {name} in {head}")).1
 }
 
-/// What the real server answered, for the bare one to repeat: `content-length` and `date` are hyper's own.
+/// Headers that hyper writes itself.
+const HYPERS: [&str; 2] = ["content-length", "date"];
+
+/// The answer of the real server, for the bare one to repeat.
 #[derive(Clone)]
 struct Answered {
-    headers: [(HeaderName, HeaderValue); 5],
+    headers: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
 }
 
 impl Answered {
     fn of(answer: &str) -> Answered {
         let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
-        let names = [
-            ETAG,
-            CACHE_CONTROL,
-            CONTENT_TYPE,
-            HeaderName::from_static("request-id"),
-            HeaderName::from_static("firstcome-time-ms"),
-        ];
-        let headers = names.map(|name| {
-            let value = header(head, name.as_str());
-            (name.clone(), HeaderValue::from_str(value).expect("a header"))
-        });
+        let others = head.lines().filter_map(|line| line.split_once(": ")).filter(|(name, _)| !HYPERS.contains(name));
+        let header = |(name, value): (&str, &str)| {
+            (HeaderName::from_bytes(name.as_bytes()).expect("a name"), HeaderValue::from_str(value).expect("a value"))
+        };
+        let headers = others.map(header).collect();
         Answered { headers, body: Bytes::copy_from_slice(body.as_bytes()) }
     }
 

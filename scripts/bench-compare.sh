@@ -21,7 +21,7 @@ revision=$(git rev-parse --verify --quiet "$1^{commit}") || {
     echo "unknown revision: $1" >&2
     exit 64
 }
-rounds=${2:-5}
+name=$1 rounds=${2:-5}
 [[ $rounds =~ ^[1-9][0-9]{0,2}$ ]] || usage
 shift $(($# < 2 ? $# : 2))
 workloads=("${@:-orders}")
@@ -44,7 +44,7 @@ there_profile=$profile
 if grep -q '^\[profile.soak\]' "$there/tree/Cargo.toml"; then
     case $profile in dist) there_profile=release ;; release) there_profile=soak ;; esac
 fi
-echo "== building $1 and the working tree ($profile)"
+echo "== building $name and the working tree ($profile)"
 (cd "$there/tree" && CARGO_TARGET_DIR="$there/target" cargo build --quiet --locked --profile "$there_profile" --bin firstcome)
 cargo build --quiet --locked --profile "$profile" --bin firstcome
 here_program=$PWD/target/$profile/firstcome there_program=$there/target/$there_profile/firstcome
@@ -86,10 +86,10 @@ measure() { # workload, here or there
 
 for workload in "${workloads[@]}"; do
     if [ "$workload" = writer ] && ! grep -qs headline "$there/tree/benches/writer.rs"; then
-        echo "== writer: $1 does not have this benchmark"
+        echo "== writer: $name does not have this benchmark"
         continue
     fi
-    echo "== $workload: pair, $1, working tree, ratio"
+    echo "== $workload: pair, $name, working tree, ratio"
     for round in $(seq "$rounds"); do
         base=$(measure "$workload" there) mine=$(measure "$workload" here)
         awk -v n="$round" -v a="$base" -v b="$mine" 'BEGIN { printf "%4d %12.0f %12.0f %8.3f\n", n, a, b, b / a }'

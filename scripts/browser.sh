@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests the pages of `serve --demo` in a browser: the storefront and the pay page with scripts and without, one order per wish in
-# every trouble, a storm of `firstcome rush`, and the web component on pages of another origin. Loopback only. Needs node, npm,
-# python3 and Debian's chromium (.ci/run installs it).
+# every trouble, waiting rooms, blind windows, a storm of `firstcome rush`, and the web component on pages of another origin. Loopback only. Needs
+# node, npm, python3 and Debian's chromium (.ci/run installs it).
 #
 #   scripts/browser.sh              SCREENSHOTS=DIR keeps a picture of each page
 set -euo pipefail
@@ -30,9 +30,9 @@ together() { # NAME SCRIPT...: runs scripts one after the other, beside other gr
     (for script in "$@"; do node "scripts/browser/$script" || exit 1; done) >"$scratch/$name.told" 2>&1 &
     groups+=($!)
 }
-together buying journey.mjs storefront.mjs component.mjs
-together wishes wishes.mjs storm.mjs
-together shown auction.mjs shown.mjs
+together buying journey.mjs storefront.mjs component.mjs component-rooms.mjs
+together wishes wishes.mjs storm.mjs blind.mjs
+together shown auction.mjs shown.mjs room.mjs
 failed=0
 for pid in "${groups[@]}"; do wait "$pid" || failed=1; done
 groups=()
@@ -44,5 +44,5 @@ TOKEN_KEY=$(head -c 32 /dev/urandom | base64)
 (umask 077 && printf '%s' "$TOKEN_KEY" >"$scratch/token.key")
 export TOKEN_KEY FIRSTCOME__IDENTITY__HS256_SECRET_FILES="$scratch/token.key" FIRSTCOME__IDENTITY__AUDIENCE=shop
 start_on "$scratch/tokens"
-PUBLIC=$public ADMIN=$admin node scripts/browser/component.mjs
+for script in component.mjs component-rooms.mjs; do PUBLIC=$public ADMIN=$admin node "scripts/browser/$script"; done
 stop_on "$scratch/tokens"

@@ -108,6 +108,7 @@ if [ "$mode" = full ]; then
     set +m
     renice -n 10 -g "$beside" >/dev/null 2>&1 || true
     stage smoke scripts/smoke.sh
+    stage startup scripts/startup.sh 10000 500
     stage crowd scripts/crowd.sh --percent 15 --sale-seconds 48 --seed 1
     stage cluster cluster_drill
     stage alerts scripts/alerts.sh

@@ -246,6 +246,52 @@ self_signed() { # key, certificate
         -subj /CN=localhost 2>/dev/null)
 }
 
+room() { # key, seconds until the start, members of the room: creates a drop of ten units and prints its number
+    local starts
+    starts=$(date -u -d "+$2 seconds" +%Y-%m-%dT%H:%M:%SZ)
+    post /v1/drops '{"sku":"R","name":"'"$1"'","currency":"EUR","unit_price":100,"total":10,"starts_at":"'"$starts"'",
+        "room":{"opens_at":"2020-01-01T00:00:00Z","admit_per_second":1000,"order_seconds":3600'"$3"'}}' |
+        sed -n 's/^{"id":\([0-9]*\).*/\1/p'
+}
+tickets() { # drop, buyers
+    local drop=$1 buyer
+    shift
+    for buyer; do
+        curl -sf -o /dev/null "http://$public/v1/drops/$drop/tickets" -H 'Content-Type: application/json' -d "{\"buyer\":\"$buyer\"}"
+    done
+}
+rehearse_rooms() { # three rooms at the same time: a paused one, one without its beacon, and one whose buyers do not order
+    local paused beacon idle moving drawn drop
+    fresh
+    paused=$(room paused 0 '')
+    beacon=$(room drawn 1 ',"draw":"random","beacon":"required","beacon_seconds":3600')
+    idle=$(room idle 0 '')
+    post "/v1/drops/$paused/pause" '{"reason":"a mistake"}' | grep -q '"state":"paused"'
+    made
+    tickets "$paused" ann bob eve
+    tickets "$beacon" ann bob
+    tickets "$idle" ann bob eve
+    alert FirstcomeBeaconMissing
+    drawn=$before
+    alert FirstcomeRoomNotMoving
+    moving=$before
+    alert_within=90 alert FirstcomeAdmittedIdle
+    drop=$idle
+    types FirstcomeAdmittedIdle 1
+    curl -sf -o /dev/null "http://$public/v1/drops/$idle/orders" -H 'Content-Type: application/json' -H 'Idempotency-Key: ann' \
+        -d '{"buyer":"ann","quantity":1}'
+    over FirstcomeAdmittedIdle
+    drop=$beacon
+    types FirstcomeBeaconMissing 1
+    post "/v1/drops/$beacon/room/beacon" '{"value":"c0ffee","source":"a die","reason":"as announced"}' | grep -q '"beacon":"c0ffee"'
+    before=$drawn
+    over FirstcomeBeaconMissing
+    drop=$paused
+    types FirstcomeRoomNotMoving 1 2
+    before=$moving
+    over FirstcomeRoomNotMoving
+}
+
 # Runs every block of the runbooks that no condition above runs, against a healthy server: each must succeed. Left out are
 # pages that change the machine's services and limits or need a cluster, and one line that calls a payment provider.
 of_the_machine=(FirstcomeDescriptorsLow FirstcomeKeysForgotten FirstcomeMemoryHigh FirstcomeNotWatched)

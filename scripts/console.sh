@@ -35,11 +35,14 @@ OWNER=$owner OPERATOR=$operator VIEWER=$viewer PUBLIC=$public ADMIN=$admin PROGR
     node scripts/browser/console.mjs storm
 end_storm
 # The server goes away and comes back at the same addresses, under the eyes of an open console.
-OWNER=$owner PUBLIC=$public ADMIN=$admin GONE=$scratch/gone BACK=$scratch/back node scripts/browser/console.mjs away &
+OWNER=$owner PUBLIC=$public ADMIN=$admin GONE=$scratch/gone SEEN=$scratch/seen BACK=$scratch/back node scripts/browser/console.mjs away &
 watcher=$!
-for _ in $(seq 300); do [ -e "$scratch/gone" ] && break; sleep 0.1; done
+await() { for _ in $(seq 300); do [ -e "$1" ] && break; sleep 0.1; done; }
+await "$scratch/gone"
 stop
 admin_at=$admin
+# It stays away until the console has told so, however fast it would be back.
+await "$scratch/seen"
 start
 touch "$scratch/back"
 wait "$watcher"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Tests scripts/edge/nginx.conf with Debian's nginx in front of the real server during a sale: the share of reads that
-# nginx answers itself, their age, and that all other requests pass unchanged. Loopback only.
+# nginx answers itself, their age, how often polls of a waiting room reach the server, and that all other requests pass
+# unchanged. Loopback only.
 #
 #   scripts/edge.sh [SECONDS]     duration of the reads (10)
 set -euo pipefail
@@ -8,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 seconds=${1:-10}
 [[ $seconds =~ ^[1-9][0-9]{0,2}$ ]] || {
-    sed -n '5s/^# *//p' "$0" >&2
+    sed -n '6s/^# *//p' "$0" >&2
     exit 64
 }
 nginx=$(command -v nginx || true)
@@ -52,7 +53,7 @@ for _ in $(seq 100); do
     kill -0 "$edge_pid" 2>/dev/null || break
     sleep 0.05
 done
-python3 scripts/edge/measure.py "$public" "$edge" "$seconds" || {
+python3 scripts/edge/measure.py "$public" "$edge" "$seconds" "$admin" || {
     head -n 5 "$scratch/edge/errors" >&2
     exit 1
 }

@@ -13,6 +13,7 @@ shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 
 tolerance=5 tolerance_of_other_compiler=20 # percent
+whole_tolerance=2                          # percent, of a whole order over HTTP and of a batch
 few=20                                     # instructions that are tolerated at any percentage
 door_most=3                                # percent of the rest of a hot read that the door may take
 table=benches/instructions.toml
@@ -59,16 +60,26 @@ of_threads() { # number and total of every thread but the main one
     done
 }
 
+grown_threads() { # case, operations: by how much the count of each thread but the main one grows from n to 2n operations
+    callgrind --separate-threads=yes "$1" "$2"
+    of_threads >"$scratch/once"
+    callgrind --separate-threads=yes "$1" "$(($2 * 2))"
+    of_threads | join "$scratch/once" - | awk '{ print $3 - $2 }' >"$scratch/grown"
+}
+
 per_operation() { # case, operations
     local once=0 twice
     case $1 in
+    http-order | http-batch-*)
+        # The same of the two threads whose counts grow most: the serving thread and the writer.
+        grown_threads "$1" "$2"
+        twice=$(sort -rn "$scratch/grown" | head -2 | awk '{ sum += $1 } END { print sum }')
+        ;;
     http-*)
         # Counts the worker thread for n and for 2n requests; the difference is the cost of n. The worker is the thread
         # whose count grows most, apart from the main thread, which sends the requests.
-        callgrind --separate-threads=yes "$1" "$2"
-        of_threads >"$scratch/once"
-        callgrind --separate-threads=yes "$1" "$(($2 * 2))"
-        twice=$(of_threads | join "$scratch/once" - | awk '{ if ($3 - $2 > most) most = $3 - $2 } END { print most }')
+        grown_threads "$1" "$2"
+        twice=$(sort -rn "$scratch/grown" | head -1)
         ;;
     door-*)
         # Counts what runs within the functions of the door that a read calls.
@@ -93,16 +104,28 @@ grown=0
 printf '%-40s %12s %12s %8s\n' "instructions per operation" counted accepted change
 while read -r name count; do
     now=$(per_operation "$name" "$count") before=$(accepted "$name")
-    echo "$name = $now" >>"$scratch/table"
     if [ -z "$before" ]; then
+        echo "$name = $now" >>"$scratch/table"
         printf '%-40s %12s %12s\n' "$name" "$now" "(new)"
         grown=1
         continue
     fi
+    most=$tolerance
+    case $name in http-order | http-batch-*) [ "$tolerance" = "$tolerance_of_other_compiler" ] || most=$whole_tolerance ;; esac
+    # What else runs on the machine can only add to a count over a socket: the least of three counts.
+    case $name in http-*)
+        for _ in 1 2; do
+            [ $((100 * (now - before))) -gt $((most * before)) ] || break
+            again=$(per_operation "$name" "$count")
+            [ "$again" -ge "$now" ] || now=$again
+        done
+        ;;
+    esac
+    echo "$name = $now" >>"$scratch/table"
     change=$(awk -v a="$before" -v b="$now" 'BEGIN { printf "%+.1f", 100 * (b - a) / a }')
     printf '%-40s %12s %12s %7s%%\n' "$name" "$now" "$before" "$change"
-    if [ $((now - before)) -gt "$few" ] && awk -v change="$change" -v most="$tolerance" 'BEGIN { exit !(change > most) }'; then
-        echo "GREW: $name takes $now instructions instead of $before ($change %; tolerance $tolerance %)" >&2
+    if [ $((now - before)) -gt "$few" ] && awk -v change="$change" -v most="$most" 'BEGIN { exit !(change > most) }'; then
+        echo "GREW: $name takes $now instructions instead of $before ($change %; tolerance $most %)" >&2
         grown=1
     fi
 done < <("$program" --list)

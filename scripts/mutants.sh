@@ -19,7 +19,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/build}
 features=failpoints,otlp
 # The rooms below each stage; `tests/tidy.rs` holds that they need no others.
 rules="types engine failpoints"
-file="$rules config exit sqlite store"
+file="$rules config exit sqlite memory store"
 thread="$file capture log telemetry writer read"
 doors="$thread sockets egress admission"
 paid="$thread sockets egress payments"

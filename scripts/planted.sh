@@ -24,6 +24,17 @@ ViewerMay              console a_role_reads_what_it_may_and_a_token_that_is_revo
 SecretSettingShown     console no_secret_of_the_settings_is_in_any_answer
 RiskBeforeOperator     buyer_tiers a_tier_of_an_operator_wins_over_the_risk_score_which_stays_in_sight
 TierForgotten          buyer_tiers tiers_survive_a_restart_and_the_audit_tells_them_without_the_buyers_name
+PositionsChangeAtRestart rooms tickets_and_positions_survive_a_restart_and_the_audit_tells_no_buyer
+BlindByArrival         blind_rules recorded_orders_are_decided_in_the_order_of_the_draw_and_not_of_their_arrival
+StandbyPassedOver standby_rules units_come_back_by_expiry_cancellation_refund_and_added_stock
+StandbyAfterNewBuyer standby_rules a_unit_that_comes_back_is_the_first_in_lines_before_any_new_buyer_is_decided
+OrdersWithoutAdmission ladder a_crowd_in_a_room_takes_every_unit_and_nobody_is_served_out_of_order
+ServingGoesBack        rooms        buyers_are_admitted_in_their_order_as_stock_allows_and_others_are_refused
+PauseTakesTurns        room_rules   turns::a_turn_stands_still_while_the_drop_is_paused
+RestoredDrawsAgain     draw_restored a_backup_that_is_put_back_after_the_draw_draws_again_only_if_an_operator_resumes_the_drop
+SeedToldEarly          draws a_seed_is_in_no_log_capture_metric_or_answer_before_the_draw
+BeaconReplaced         draw_rules a_beacon_is_taken_once_after_the_tickets_are_fixed_and_in_its_time
+OrdersWithoutAdmission room_rules an_admitted_buyer_has_the_time_to_order_and_then_makes_room
 ShardIgnored           engine_model the_engine_agrees_with_a_naive_second_implementation
 RefundRestocksAll      engine_model the_engine_agrees_with_a_naive_second_implementation
 InboxNotAsked          payment_shuffles providers_may_say_anything_in_any_order_any_number_of_times

@@ -9,7 +9,8 @@
 # small file system of its own: root, or permission to create user namespaces.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-conditions=(killed hung stalled endpoint dead-letters disk wal clock clock-at-start counter oversold refund certificate pages)
+conditions=(killed hung stalled endpoint dead-letters disk wal clock clock-at-start counter oversold refund certificate rooms
+    pages)
 may_mount=${REHEARSE_MOUNTS:-}
 if [ -z "$may_mount" ]; then
     as_root=()

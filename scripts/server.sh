@@ -23,7 +23,7 @@ start_on() { # data directory
     "${run_under[@]}" "$program" serve --demo --data "$1" --public 127.0.0.1:0 --admin "${admin_at:-127.0.0.1:0}" --wire 127.0.0.1:0 \
         >"$scratch/serve.out" 2>"$scratch/serve.err" &
     server=$!
-    for _ in $(seq 200); do
+    for _ in $(seq 1200); do # a minute: a large file on a busy machine
         public=$(sed -n 's|.*buyers *http://\([0-9.:]*\)/.*|\1|p' "$scratch/serve.out")
         admin=$(sed -n 's|.*operators *http://\([0-9.:]*\)/.*|\1|p' "$scratch/serve.out")
         wire=$(sed -n 's|.*wire *[a-z]*://\([0-9.:]*\).*|\1|p' "$scratch/serve.out")

@@ -13,14 +13,21 @@ cargo test --locked --release --features otlp,cluster --test engine_model --test
 # 200 kills, at least a fifth of them between BEGIN and the replies, and 400 between the steps of a payment and its webhook.
 cargo test --locked --release --features failpoints --test kill --test outbox_kill -- --nocapture
 # From kill -9 to the first answered order, with 100,000 and with 1,000,000 orders in the file.
-cargo test --locked --release --features otlp,cluster --test restart -- --ignored --nocapture
+cargo test --locked --release --features otlp,cluster --test restart --test draw_rules --test blind -- --ignored --nocapture
 scripts/smoke.sh 100000 10000
 scripts/smoke.sh 1000000 10000
 # A start, `verify`, a rescue and `recover` of a file with a million orders.
 scripts/large-file.sh
+# Seconds and memory of a start: a million live orders, a million remembered keys, 100,000 drops.
+scripts/startup.sh
 scripts/overload.sh
 # Two thousand open storefronts and a console beside a rush, in pairs.
 scripts/streams.sh
+# A million tickets of a waiting room, then the sale; polls of a room beside a bare server.
+scripts/rooms.sh
+cargo bench --locked --features otlp,cluster --bench reads
+# Orders that are paid by signed webhooks, then twenty copies of each event at once.
+scripts/pay.sh
 # The whole crowd of people and bots, and the populations on which no default was tuned.
 scripts/crowd.sh
 scripts/crowd.sh --population b

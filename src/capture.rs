@@ -10,14 +10,19 @@
 //! Invariant: between a snapshot and the next gap a file holds every command that was decided, and what it loaded, so
 //! the same commands give the same events.
 
+mod bytes;
 pub(crate) mod encoding;
+mod endpoints;
 pub(crate) mod extensions;
 pub mod format;
 mod outcomes;
 mod provider_events;
 pub mod recorder;
 pub mod replay;
+pub(crate) mod room_changes;
+mod rooms;
 mod snapshot;
+mod standby;
 pub mod tap;
 
 pub use recorder::CaptureRecorder;

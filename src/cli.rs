@@ -5,6 +5,7 @@ pub mod backup;
 pub mod buyer;
 pub mod cluster;
 pub mod completions;
+pub mod draw;
 pub mod drop;
 pub mod endpoint;
 pub mod explain;
@@ -60,7 +61,7 @@ pub enum CliCommand {
     /// Run the server: sell over HTTP and the wire protocol
     Serve(serve::ServeArgs),
     /// Generate load: many buyers for few units over real HTTP, and a check at the end
-    Rush(rush::RushArgs),
+    Rush(Box<rush::RushArgs>),
     /// Verify a database: recount everything in the file
     Verify(verify::VerifyArgs),
     /// Run a capture through an engine or against a server, and compare
@@ -77,6 +78,8 @@ pub enum CliCommand {
     Report(report::ReportArgs),
     /// Compare the payments with an export of the payment provider
     Reconcile(reconcile::ReconcileArgs),
+    /// Verify the draw of a drop's waiting room
+    Draw(draw::DrawArgs),
     /// Create, list and cancel auctions
     Auction(auction::AuctionArgs),
     /// Create and list webhook endpoints, list failed deliveries, deliver again
@@ -143,7 +146,7 @@ fn run_command(command: CliCommand) -> Result<(), Exit> {
             let _banner_lost = output::failure();
             ended
         }
-        CliCommand::Rush(args) => rush::run(args),
+        CliCommand::Rush(args) => rush::run(*args),
         CliCommand::Verify(args) => verify::run(&args),
         CliCommand::Replay(args) => replay::run(&args),
         CliCommand::Wire(args) => wire::run(&args),
@@ -152,6 +155,7 @@ fn run_command(command: CliCommand) -> Result<(), Exit> {
         CliCommand::Explain(args) => explain::run(&args),
         CliCommand::Report(args) => report::run(&args),
         CliCommand::Reconcile(args) => reconcile::run(&args),
+        CliCommand::Draw(args) => draw::run(&args),
         CliCommand::Auction(args) => auction::run(&args),
         CliCommand::Endpoint(args) => endpoint::run(&args),
         CliCommand::Buyer(args) => buyer::run(&args),

@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::Sleep;
 
 /// Time that a client may take to close its half of the connection after the last response.
@@ -79,21 +80,51 @@ pub async fn within<F: Future>(longest: Duration, work: F) -> Option<F::Output> 
     .await
 }
 
-/// Returns the timer of a connection, for [`poll_timer`].
-pub fn timer() -> Sleep {
-    tokio::time::sleep(FAR)
+/// The timer of a connection, for the deadline that comes first. One task polls it.
+pub struct DeadlineTimer {
+    sleep: Pin<Box<Sleep>>,
+    /// The task is registered with the timer since it was set.
+    is_awaited: bool,
 }
 
-/// Waits for the next deadline; returns the present instant when it may have passed. The timer is not moved when a
-/// deadline moves away: it expires early once then, and is set to the deadline of that time.
-pub fn poll_timer(mut timer: Pin<&mut Sleep>, next: Option<Instant>, context: &mut Context<'_>) -> Poll<Instant> {
-    if let Some(next) = next.filter(|next| *next < timer.deadline().into_std()) {
-        timer.as_mut().reset(next.into());
+impl DeadlineTimer {
+    /// Returns a timer while nothing is due.
+    ///
+    /// # Panics
+    /// Outside of a runtime with timers.
+    #[must_use]
+    pub fn new() -> DeadlineTimer {
+        DeadlineTimer { sleep: Box::pin(tokio::time::sleep(FAR)), is_awaited: false }
     }
-    ready!(timer.as_mut().poll(context));
-    let now = Instant::now();
-    timer.as_mut().reset(next.filter(|next| *next > now).unwrap_or(now + FAR).into());
-    Poll::Ready(now)
+
+    /// Waits for the next deadline; returns the present instant when it may have passed. The timer is not moved when a
+    /// deadline moves away: it expires early once then, and is set to the deadline of that time.
+    pub fn poll(&mut self, next: Option<Instant>, context: &mut Context<'_>) -> Poll<Instant> {
+        if let Some(next) = next.filter(|next| *next < self.sleep.deadline().into_std()) {
+            self.set(next);
+        }
+        // A look at its state costs less than a poll for each request.
+        if self.is_awaited && !self.sleep.is_elapsed() {
+            return Poll::Pending;
+        }
+        // Without a budget a poll returns before it registers the task.
+        self.is_awaited = has_budget_remaining();
+        ready!(self.sleep.as_mut().poll(context));
+        let now = Instant::now();
+        self.set(next.filter(|next| *next > now).unwrap_or(now + FAR));
+        Poll::Ready(now)
+    }
+
+    fn set(&mut self, deadline: Instant) {
+        self.sleep.as_mut().reset(deadline.into());
+        self.is_awaited = false;
+    }
+}
+
+impl Default for DeadlineTimer {
+    fn default() -> DeadlineTimer {
+        DeadlineTimer::new()
+    }
 }
 
 #[cfg(test)]
@@ -153,11 +184,32 @@ mod tests {
     fn a_timer_expires_at_a_deadline_that_came_nearer() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         runtime.block_on(async {
-            let mut timer = pin!(timer());
+            let mut timer = DeadlineTimer::new();
+            assert!(poll_fn(|context| Poll::Ready(timer.poll(None, context))).await.is_pending());
             let next = Instant::now() + Duration::from_millis(5);
-            let expired = poll_fn(|context| poll_timer(timer.as_mut(), Some(next), context)).await;
+            let expired = poll_fn(|context| timer.poll(Some(next), context)).await;
             assert!(expired >= next);
-            assert!(timer.deadline().into_std() > expired + Duration::from_secs(60), "nothing else is due");
+            assert!(timer.sleep.deadline().into_std() > expired + Duration::from_secs(60), "nothing else is due");
+        });
+    }
+
+    #[test]
+    fn a_timer_that_was_polled_without_a_budget_still_wakes_its_task() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut timer = DeadlineTimer::new();
+            let began = Instant::now();
+            let next = began + Duration::from_millis(5);
+            let spent = poll_fn(|context| {
+                while let Poll::Ready(unit) = tokio::task::coop::poll_proceed(context) {
+                    unit.made_progress();
+                }
+                Poll::Ready(timer.poll(Some(next), context))
+            });
+            assert!(spent.await.is_pending());
+            let expired =
+                tokio::time::timeout(Duration::from_secs(60), poll_fn(|context| timer.poll(Some(next), context)));
+            assert!(expired.await.is_ok() && began.elapsed() < Duration::from_secs(30), "nothing woke the task");
         });
     }
 }

@@ -10,57 +10,88 @@
 mod admitted;
 pub mod auctions;
 mod bidding;
+pub mod blind;
 pub mod command;
+mod digest_map;
 pub mod draw;
+pub mod draws;
 pub mod drops;
+mod ended;
 pub mod endpoints;
+mod equality;
 pub mod event;
 pub mod idempotency;
 mod identities;
 pub mod invariants;
+mod line;
 pub mod orders;
 pub mod outcome;
 pub mod payments;
+mod ranks;
 mod restore;
+pub mod rooms;
 pub mod spec;
+pub mod standby;
+mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use admitted::{Admitted, KnownRefunds};
 pub use auctions::{AuctionEntry, AuctionSpec, Best, Leader};
+pub use blind::BlindWindow;
 pub use command::{
     AdjustStock, AuctionCommand, BuyNow, BuyerCommand, COMMAND_NAMES, CancelAuction, CancelByOperator, ChangeDrop,
     Command, CommandKey, CreateAuction, CreateDrop, CreateEndpoint, DeleteEndpoint, DropCommand, EndpointCommand,
-    FileCommand, KnownRefund, MarkDeliveries, OrderCommand, PatchDrop, PatchEndpoint, PaymentCommand, PlaceBid,
-    PlaceOrder, RecordPayment, RecordProviderEvent, RefundOrder, RemoveTier, ResendDeliveries, SetTier, SettleRefund,
+    FileCommand, FinishDraw, KnownRefund, MarkDeliveries, OrderCommand, PatchDrop, PatchEndpoint, PaymentCommand,
+    PlaceBid, PlaceOrder, PostBeacon, RecordPayment, RecordProviderEvent, RefundOrder, RemoveTier, ResendDeliveries,
+    RoomCommand, SetTier, SettleRefund, TakeTicket,
 };
+pub use draws::{Draw, DrawPhase, FinishedDraw, FixedDraw, PreparedDraw};
 pub use drops::DropEntry;
+pub(crate) use ended::EndedDrop;
 pub use endpoints::{Endpoint, EndpointPatch};
 pub use event::{
-    AuctionAwarded, AuctionCreated, AuctionEvent, BidPlaced, BuyerEvent, CancelledByOperator, DeferredProviderEvent,
-    DeliveriesMarked, DeliveriesResent, DropCreated, DropEvent, DropPatched, EarlyEvent, EndpointCreated,
-    EndpointEvent, EndpointPatched, Event, EventBody, EventHeader, EventSubject, FileEvent, OrderEvent, OrderPaid,
-    OrderReserved, PaymentEvent, PaymentNotKept, PaymentReplaced, ProviderEventRecorded, Refund, RefundFailed,
-    RefundReported, RefundSettled, ReservedWithFacts, StockAdjusted, StockDelta, TierSet,
+    AuctionAwarded, AuctionCreated, AuctionEvent, BeaconPosted, BidPlaced, BuyerEvent, CancelledByOperator,
+    DeferredProviderEvent, DeliveriesMarked, DeliveriesResent, DrawFinished, DropCreated, DropEvent, DropPatched,
+    EarlyEvent, EndpointCreated, EndpointEvent, EndpointPatched, Event, EventBody, EventHeader, EventSubject,
+    FileEvent, OrderEvent, OrderPaid, OrderReserved, PaymentEvent, PaymentNotKept, PaymentReplaced,
+    ProviderEventRecorded, Refund, RefundFailed, RefundReported, RefundSettled, ReservedWithFacts, RoomEvent,
+    StandbyGranted, StandbyJoined, StandbyLeaving, StockAdjusted, StockDelta, TicketTaken, TierSet,
 };
 pub use idempotency::{KEY_RETENTION_MS, RememberedCommand, RememberedOrder, Retained};
+pub use line::{PlaceEnding, StandbyLine, Waiting};
 pub use orders::Order;
-pub use outcome::{BidReceipt, Effect, Invalid, OUTCOME_NAMES, Outcome, Refusal, Reservation, Subject};
+pub use outcome::{
+    BeaconObstacle, BidReceipt, Effect, Invalid, OUTCOME_NAMES, Outcome, RecordedReceipt, Refusal, Reservation,
+    SoldOut, StandbyReceipt, Subject, TicketReceipt,
+};
 pub use payments::{PAYMENTS_PER_ORDER_MAX, Payment};
+pub use rooms::{ADMITTED_MAX, Room, RoomClock, RoomInstant, RoomServed};
 pub use spec::{DropPatch, DropSpec};
 
 use crate::failpoints::{self, Bug};
+pub use crate::types::RoomSpec;
 use crate::types::{AuctionId, Digest, DropId, IdentityDigests, OperatorTier, OrderState, Seq, Shard, UnixMillis};
 
 /// Work that is due at an instant. The order of the variants is the order in which they are done at the same instant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Due {
+    /// A drop's waiting room opens.
+    RoomOpening(DropId),
     DropStart(DropId),
     AuctionStart(AuctionId),
+    /// A draw waits for its beacon no longer.
+    BeaconEnd(DropId),
+    /// A drop's blind window ends.
+    WindowEnd(DropId),
+    /// Free units of a drop are offered to the first in its line, each one before the next comes back.
+    StandbyOffer(DropId),
     /// A drop's earliest reservation lapses.
     OrderExpiry(DropId),
     /// The unit of an auction is offered to the winner, or to the next buyer.
     AuctionOffer(AuctionId),
+    /// The next buyers in a drop's waiting room are admitted.
+    RoomAdmission(DropId),
     DropEnd(DropId),
     AuctionEnd(AuctionId),
 }
@@ -77,6 +108,8 @@ pub struct State {
     pub(crate) shard: Shard,
     /// Every drop, by its place in the shard: ids are given in order.
     pub(crate) drops: Vec<DropEntry>,
+    /// Parts of drops that have ended, until their memory is free. Nothing is decided by them.
+    ended_drops: Vec<EndedDrop>,
     /// Every auction, by its place in the shard.
     pub(crate) auctions: Vec<AuctionEntry>,
     /// While a state is loaded: whom auctions have awarded their unit.
@@ -121,6 +154,7 @@ impl State {
             stopped_until: UnixMillis::ZERO,
             shard: Shard::SINGLE,
             drops: Vec::new(),
+            ended_drops: Vec::new(),
             auctions: Vec::new(),
             awards: Vec::new(),
             orders: BTreeMap::new(),
@@ -172,17 +206,22 @@ impl State {
     /// decisions that follow do not: with a million keys each would wait on its own.
     pub fn look_ahead<'a>(&self, commands: impl Iterator<Item = &'a Command>) {
         for command in commands {
-            if let Command::Order(OrderCommand::Place(PlaceOrder { drop_id, buyer, key, .. })) = command {
+            if let Some(PlaceOrder { drop_id, buyer, key, .. }) = command.placed() {
                 let used = self.drop_entry(*drop_id).map(|entry| entry.used_by(buyer));
                 std::hint::black_box((used, self.order_keys.get(key).is_some()));
             }
         }
     }
 
-    /// Returns true if a command is an order whose key is remembered: its decision makes no other order.
+    /// Returns true if a command is an order whose key is remembered, or with which its buyer stands in a line: its decision makes
+    /// no other order.
     #[must_use]
     pub fn knows_order_of(&self, command: &Command) -> bool {
-        matches!(command, Command::Order(OrderCommand::Place(order)) if self.order_keys.get(&order.key).is_some())
+        command.placed().is_some_and(|order| {
+            let line = self.drop_entry(order.drop_id).and_then(DropEntry::standby);
+            let waiting = line.and_then(|line| line.of_buyer(&order.buyer));
+            self.order_keys.get(&order.key).is_some() || waiting.is_some_and(|(_, waiting)| waiting.key == order.key)
+        })
     }
 
     /// Returns whether a command is the creation of a drop or an auction whose key is remembered, so that it would be a repeat.
@@ -250,6 +289,9 @@ impl State {
             if due_at > at || (due_at == at && failpoints::enabled(Bug::ExpiryInclusive)) {
                 break;
             }
+            if due_at < at && self.put_off_decision(due_at, due, at) {
+                continue;
+            }
             let Some(remaining) = left.checked_sub(1) else { return false };
             left = remaining;
             let event = self.due_event(due_at, due);
@@ -272,13 +314,16 @@ impl State {
         }
         self.order_keys.forget_until(at);
         self.command_keys.forget_until(at);
+        self.free_ended_drops();
     }
 
     fn due_event(&self, due_at: UnixMillis, due: Due) -> Event {
         // An event is never earlier than the one before it, whatever a file says of what is due.
         let at = due_at.max(self.at);
         match due {
+            Due::RoomOpening(drop_id) => self.drop_event(at, drop_id, RoomEvent::Opened),
             Due::DropStart(drop_id) => self.drop_event(at, drop_id, DropEvent::Started),
+            Due::BeaconEnd(drop_id) => self.drop_event(at, drop_id, RoomEvent::BeaconMissed),
             Due::AuctionStart(id) | Due::AuctionOffer(id) | Due::AuctionEnd(id) => {
                 let found = event::auction::due(self, at, due);
                 let (header, auction_id, event) =
@@ -286,6 +331,17 @@ impl State {
                 let EventHeader { seq, at, prev_seq, subject } = header;
                 Event { seq, at, prev_seq, subject, body: EventBody::Auction { auction_id, event } }
             }
+            Due::RoomAdmission(drop_id) => {
+                let served = self.drop_entry(drop_id).and_then(|entry| entry.admit(at));
+                let served = served.unwrap_or_else(|| panic!("drop {drop_id} admits buyers without a room"));
+                self.drop_event(at, drop_id, RoomEvent::Served(served))
+            }
+            Due::WindowEnd(drop_id) => {
+                let recorded = self.drop_entry(drop_id).and_then(|entry| Some(entry.blind.as_ref()?.len()));
+                let recorded = recorded.unwrap_or_else(|| panic!("drop {drop_id} has no window that could end"));
+                self.drop_event(at, drop_id, DropEvent::WindowEnded { recorded })
+            }
+            Due::StandbyOffer(drop_id) => event::standby::due(self, at, drop_id),
             Due::DropEnd(drop_id) => self.drop_event(at, drop_id, DropEvent::Ended),
             Due::OrderExpiry(drop_id) => {
                 let first = self.drop_entry(drop_id).and_then(DropEntry::next_expiry);
@@ -298,7 +354,7 @@ impl State {
         }
     }
 
-    fn drop_event(&self, at: UnixMillis, drop_id: DropId, event: DropEvent) -> Event {
+    fn drop_event(&self, at: UnixMillis, drop_id: DropId, event: impl Into<EventBody>) -> Event {
         let prev_seq = self.drop_entry(drop_id).map_or(Seq::ZERO, |entry| entry.last_seq);
         Event { seq: self.seq.next(), at, prev_seq, subject: EventSubject::Drop(drop_id), body: event.into() }
     }
@@ -324,9 +380,7 @@ impl State {
             &event.body,
             EventBody::Drop(DropEvent::Created(_)) | EventBody::Auction { event: AuctionEvent::Created(_), .. }
         );
-        if !creates_drop {
-            drops::count(self, header, event.stock_delta());
-        }
+        let has_followers = !creates_drop && drops::count(self, header, event.stock_delta());
         match &event.body {
             EventBody::Drop(body) => event::drop::evolve(self, header, body),
             EventBody::Order(body) => event::order::evolve(self, header, body),
@@ -334,8 +388,15 @@ impl State {
             EventBody::Auction { auction_id, event: body } => event::auction::evolve(self, header, *auction_id, body),
             EventBody::Endpoint { endpoint, event: body } => event::endpoint::evolve(self, header, *endpoint, body),
             EventBody::File(FileEvent::ContactsExported | FileEvent::EventsLost { .. }) => {}
-            EventBody::File(FileEvent::StopEnded { until }) => self.stopped_until = *until,
+            EventBody::File(FileEvent::StopEnded { until }) => {
+                self.stopped_until = *until;
+                self.schedule_rooms();
+            }
             EventBody::Buyer(body) => event::buyer::evolve(self, body),
+            EventBody::Room(body) => event::room::evolve(self, header, body),
+        }
+        if let Some(drop_id) = header.drop_id().filter(|_| has_followers || event.joins_line()) {
+            self.follow_up(drop_id, event.at);
         }
     }
 
@@ -356,51 +417,6 @@ impl State {
             self.evolve(event);
         }
         outcome
-    }
-}
-
-impl PartialEq for State {
-    /// Returns whether both would decide alike from here on.
-    fn eq(&self, other: &State) -> bool {
-        let State {
-            seq,
-            at,
-            stopped_until,
-            shard,
-            drops,
-            auctions,
-            awards,
-            orders,
-            settled,
-            identities,
-            due,
-            order_keys,
-            command_keys,
-            endpoints,
-            operator_tiers,
-            heard,
-            early,
-            known_refunds,
-            orders_by_state: _,
-        } = self;
-        *seq == other.seq
-            && *at == other.at
-            && *stopped_until == other.stopped_until
-            && *shard == other.shard
-            && *drops == other.drops
-            && *auctions == other.auctions
-            && *awards == other.awards
-            && *orders == other.orders
-            && *settled == other.settled
-            && *identities == other.identities
-            && *due == other.due
-            && *order_keys == other.order_keys
-            && *command_keys == other.command_keys
-            && *endpoints == other.endpoints
-            && *operator_tiers == other.operator_tiers
-            && *heard == other.heard
-            && *early == other.early
-            && *known_refunds == other.known_refunds
     }
 }
 

@@ -31,6 +31,12 @@ pub enum Bug {
     LeaverCancels,
     /// One unit more than the total can be sold.
     OneTooMany,
+    /// The orders of a blind window are decided in the order of their arrival.
+    BlindByArrival,
+    /// The last in a line gets the units that come back.
+    StandbyPassedOver,
+    /// Units that come back are offered to the line a millisecond later: a new buyer takes them.
+    StandbyAfterNewBuyer,
     /// A cap on an identity counts orders instead of units.
     CapCountsOrders,
     /// An expired order keeps the units of its identities.
@@ -47,6 +53,16 @@ pub enum Bug {
     LastOwnerGoes,
     /// The tiers of operators are not read at a start.
     TierForgotten,
+    /// After a restart, tickets of a waiting room have other positions.
+    PositionsChangeAtRestart,
+    /// A draw that may be among lost events is made again by itself.
+    RestoredDrawsAgain,
+    /// After a restart, the last buyers whom a waiting room admitted are not admitted.
+    ServingGoesBack,
+    /// A resume of a drop does not give back to admitted buyers what its pause took from their time to order.
+    PauseTakesTurns,
+    /// A drop with a waiting room takes orders of buyers who are not admitted.
+    OrdersWithoutAdmission,
     /// The risk score is asked before the tiers of operators.
     RiskBeforeOperator,
     /// A refund restocks the units of the whole order.
@@ -120,6 +136,10 @@ pub enum Bug {
     RefundKeyPerAttempt,
     /// The first half of the tickets is drawn before the second.
     DrawByArrival,
+    /// The event that creates a drop tells the seed of its draw.
+    SeedToldEarly,
+    /// An operator may post another beacon after the first.
+    BeaconReplaced,
     /// A page about a refused form offers it with an idempotency key of its own.
     FormForgetsKey,
 }
@@ -161,6 +181,10 @@ pub enum PausePoint {
     RestoreVerifies,
     /// `restore`, with the finished copy, before it takes its place.
     RestoreInstalls,
+    /// The task that draws, with the root of the tickets, before it is submitted.
+    BeforeTicketsFixed,
+    /// The task that draws, with the order, before seed and result are submitted.
+    BeforeDrawn,
     /// The relay, before it sends a delivery.
     BeforeDelivery,
     /// The relay, when a delivery has its response and before the result is recorded.

@@ -23,6 +23,7 @@ pub mod failpoints;
 pub mod load;
 pub mod log;
 pub mod mail;
+pub mod memory;
 pub mod otlp;
 pub mod outbox;
 pub mod payments;

@@ -15,11 +15,13 @@ pub mod provider_event;
 pub mod refunds;
 mod secrets;
 pub mod sessions;
+mod signer;
 mod standard;
 mod stripe;
 
 pub use provider_event::{OrderRef, ProviderEvent, WebhookError, WebhookRequest};
 use secrets::Keys;
+pub(crate) use signer::WebhookSigner;
 
 use crate::config::{Config, ConfigError};
 use crate::types::{Provider, random};

@@ -6,10 +6,14 @@ pub mod backup;
 pub mod finding;
 pub mod machine;
 pub mod mail_server;
+pub mod plan;
 pub mod price;
 pub mod public_url;
+pub mod room;
 pub mod secrets;
 pub mod server;
+pub mod sizing;
+pub mod trial;
 
 use std::path::PathBuf;
 
@@ -43,6 +47,7 @@ pub async fn about_itself(state: OwnState<'_>) -> Vec<Finding> {
     let mut findings = server::readiness(Ok(()), page, config);
     if let Some(drop) = drop {
         findings.extend([server::drop_state(drop), server::stock(drop, page), server::leftovers(drop)]);
+        findings.extend(room::room(drop, config));
         findings.push(price::price(drop, config));
     }
     findings.push(public_url::judge(&config.public_url));

@@ -11,6 +11,7 @@ mod backup_task;
 mod capture_file;
 #[cfg(feature = "cluster")]
 mod cluster_checks;
+mod draw_task;
 mod listeners;
 #[cfg(feature = "cluster")]
 mod log_thread;

@@ -23,6 +23,8 @@ pub mod payment;
 pub mod policy_state;
 pub mod published;
 pub mod random;
+pub mod room;
+pub mod room_patch;
 pub mod shard;
 pub mod signing_secret;
 pub mod strict_json;
@@ -44,7 +46,7 @@ pub use draw::{
 pub use identity::{IdentityDigests, IdentityKind, IdentityLimits};
 pub use normal_form::PhoneRegion;
 pub use operator_tiers::{OperatorTier, OperatorTiers};
-pub use order_facts::{OrderFacts, RiskNote, Signal, SignalSet};
+pub use order_facts::{AddressBlock, BlockMark, BuyerOrigin, OrderFacts, RiskNote, Signal, SignalSet};
 pub use order_id::{OrderId, OrderSecret};
 pub use order_range::OrderRange;
 pub use packing::Packing;
@@ -52,7 +54,9 @@ pub use payment::{
     AutomaticRefund, Disposition, IgnoredReason, NotKeptReason, Provider, ProviderEventKind, ReceivedPayment,
 };
 pub use policy_state::PolicyState;
-pub use published::{Published, SnapshotGate};
+pub use published::{Published, RoomClaims, SnapshotGate};
+pub use room::{BeaconRule, DrawState, RoomDraw, RoomSpec, RoomState};
+pub use room_patch::{RoomMember, RoomPatch};
 pub use shard::Shard;
 pub use signing_secret::SigningSecret;
 pub use text::BuyerText;

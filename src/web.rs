@@ -10,8 +10,10 @@ pub mod order;
 pub mod policy;
 pub mod refusal;
 pub mod report;
+pub mod room;
 pub mod runbooks;
 pub mod shop;
+pub mod standby;
 pub mod timeline;
 pub mod words;
 
@@ -47,8 +49,44 @@ impl PageFrame<'_> {
     }
 }
 
+/// The attribute of a page that has the server's clock, by which its script counts.
+const CLOCK_ATTRIBUTE: &str = "data-now=\"";
+
+/// A page that is shown more than once, each time with the server's clock.
+#[derive(Clone, Debug)]
+pub struct ReadyPage {
+    before_clock: Box<str>,
+    after_clock: Box<str>,
+}
+
+impl ReadyPage {
+    /// Keeps a page that was rendered with this clock; `None` without a clock in it.
+    #[must_use]
+    pub fn new(page: &str, rendered_at: UnixMillis) -> Option<ReadyPage> {
+        let (before, after) = page.split_once(&format!("{CLOCK_ATTRIBUTE}{}", rendered_at.get()))?;
+        Some(ReadyPage { before_clock: before.into(), after_clock: after.into() })
+    }
+
+    /// Returns the page with the clock of now.
+    #[must_use]
+    pub fn at(&self, now: UnixMillis) -> String {
+        format!("{}{CLOCK_ATTRIBUTE}{}{}", self.before_clock, now.get(), self.after_clock)
+    }
+}
+
 /// A whole page.
 fn page(frame: &PageFrame<'_>, title: &str, state: Option<&str>, body: &Markup) -> String {
+    page_that_loads_again(frame, title, state, None, body)
+}
+
+/// A whole page. A browser without scripts loads it again after so many seconds.
+fn page_that_loads_again(
+    frame: &PageFrame<'_>,
+    title: &str,
+    state: Option<&str>,
+    seconds: Option<u32>,
+    body: &Markup,
+) -> String {
     let language = frame.language;
     let page = html! {
         (DOCTYPE)
@@ -58,6 +96,7 @@ fn page(frame: &PageFrame<'_>, title: &str, state: Option<&str>, body: &Markup) 
                 meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover";
                 meta name="robots" content="noindex";
                 meta name="color-scheme" content="light dark";
+                @if let Some(seconds) = seconds { noscript { meta http-equiv="refresh" content=(seconds); } }
                 title { (title) }
                 link rel="icon" href=(assets::path("icon.svg"));
                 link rel="stylesheet" href=(assets::path("storefront.css"));
@@ -125,4 +164,19 @@ pub fn not_found(frame: &PageFrame<'_>) -> String {
         }
     };
     page(frame, title, None, &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_is_shown_again_has_the_clock_of_then() {
+        let at = |milliseconds| UnixMillis::ZERO.plus_millis(milliseconds);
+        let page = "<html lang=\"en\" data-now=\"1000\"><p>data-now=\"1000\"</p></html>";
+        let ready = ReadyPage::new(page, at(1_000)).expect("it has a clock");
+        assert_eq!(ready.at(at(1_000)), page);
+        assert_eq!(ready.at(at(2_500)), "<html lang=\"en\" data-now=\"2500\"><p>data-now=\"1000\"</p></html>");
+        assert!(ReadyPage::new("<html lang=\"en\">", at(1_000)).is_none());
+    }
 }

@@ -23,6 +23,7 @@ mod options;
 mod replica;
 mod replicated;
 pub mod replies;
+mod room_figures;
 mod standstill;
 mod sync_policy;
 pub mod thread;

@@ -7,19 +7,24 @@
 #![allow(clippy::print_stdout, reason = "the seed of a failure")]
 
 mod model;
+mod test_drop;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use firstcome::engine::{AuctionCommand, Command, CommandKey, FileCommand, PaymentCommand, PlaceBid};
+use firstcome::engine::{
+    AuctionCommand, Command, CommandKey, CreateDrop, DropCommand, DropSpec, FileCommand, OrderCommand, PaymentCommand,
+    PlaceBid, PlaceOrder,
+};
 use firstcome::store::audit::AuditRow;
 use firstcome::store::chain::{Chain, ChainLink, OrderSeal};
 use firstcome::store::{Store, load, verify};
-use firstcome::types::{AuctionState, Digest, IdentityDigests, Provider, Seq, UnixMillis};
+use firstcome::types::{AuctionState, Digest, DigestKey, DropId, IdentityDigests, Provider, Quantity, Seq, UnixMillis};
 use model::recording::Recording;
 use model::{Random, World};
-use rusqlite::Connection;
 use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension};
+use test_drop::test_drop;
 
 const DOCUMENT: &str = include_str!("../src/store/RECOVERY.md");
 const COMMANDS: usize = 900;
@@ -44,17 +49,24 @@ fn record(directory: &Path, seed: u64) -> Store {
         let state = &recording.state;
         let live = (1..=state.seq().get()).rev().filter_map(Seq::new).find(|seq| state.order(*seq).is_some());
         let auction = state.auctions().find(|auction| auction.state == AuctionState::Live);
-        // Sessions and bids with a key are rare otherwise.
+        let waiting = state.drops().find_map(|drop| Some((drop.id, drop.standby()?.entries().next()?.1.buyer)));
+        // Sessions, bids with a key and buyers who leave a line are rare otherwise.
         let command = match live {
-            _ if step % 10 == 5 && auction.is_some() => {
+            _ if step % 100 == 7
+                && let Some((drop_id, buyer)) = waiting =>
+            {
+                Command::Order(OrderCommand::LeaveStandby { drop_id, buyer })
+            }
+            // A bid with a key and then one without: the row of the key may name either.
+            _ if matches!(step % 10, 5 | 6) && auction.is_some() => {
                 let auction = auction.expect("one that is live");
                 let digest = digests.params(format!("bid{step}").as_bytes());
                 Command::Auction(AuctionCommand::Bid(PlaceBid {
                     auction_id: auction.id,
-                    buyer: digests.buyer(&format!("buyer{}", step / 10 % 6)),
+                    buyer: digests.buyer(&format!("buyer{}", (step / 10 + step) % 6)),
                     amount: auction.minimum_next(),
                     maximum: None,
-                    key: Some(Box::new(CommandKey { digest, params: digest })),
+                    key: (step % 10 == 5).then(|| Box::new(CommandKey { digest, params: digest })),
                 }))
             }
             Some(order) if step % 50 == 0 => {
@@ -69,12 +81,38 @@ fn record(directory: &Path, seed: u64) -> Store {
         recording.decide(&mut world, &command, at);
         recording.commit(&mut recorder, &format!("seed {seed}"));
     }
+    let at = recording.state.at();
+    for command in a_contact_in_a_line(&recording, &digests, at) {
+        recording.decide(&mut world, &command, at);
+        recording.commit(&mut recorder, &format!("seed {seed}"));
+    }
     let link = recorder.link();
     drop(recorder);
     let seq = recording.state.seq();
     let mark = store.mark(seq, link, seq);
     store.watermark.establish(&mark).expect("written");
     store
+}
+
+/// A drop of one unit, the order that takes it, and a buyer who stands by with a contact: no random world ends with one.
+fn a_contact_in_a_line(recording: &Recording<'_>, digests: &DigestKey, at: UnixMillis) -> [Command; 3] {
+    let drops = u32::try_from(recording.state.drops().count()).expect("few");
+    let drop_id = DropId::new(drops + 1).expect("not 0");
+    let digest = digests.params(b"a contact in a line");
+    let spec = Box::new(DropSpec { starts_at: at, ..test_drop(1) });
+    let order = |buyer: &str, contact_given| PlaceOrder {
+        drop_id,
+        buyer: digests.buyer(buyer),
+        key: digests.params(buyer.as_bytes()),
+        quantity: Quantity::ONE,
+        contact_given,
+        facts: None,
+    };
+    [
+        Command::Drop(DropCommand::Create(CreateDrop { key: CommandKey { digest, params: digest }, spec })),
+        Command::Order(OrderCommand::Place(order("buyer0", false))),
+        Command::Order(OrderCommand::JoinStandby(order("buyer1", true))),
+    ]
 }
 
 fn columns(connection: &Connection) -> Vec<(String, Vec<String>)> {
@@ -254,9 +292,12 @@ fn unseal_bids(connection: &Connection) {
     let mut statement = connection
         .prepare(
             "SELECT audit.seq, audit.at_ms, kind, audit.drop_id, audit.order_seq, audit.quantity, amount, prev_seq,
-                 detail, secret, buyer, key_digest, unit_price, email, phone, payment, address
-             FROM audit LEFT JOIN orders ON orders.seq = audit.seq
-             LEFT JOIN order_identities ON order_identities.order_seq = orders.seq ORDER BY audit.seq",
+                 detail, coalesce(orders.secret, standby.secret), coalesce(orders.buyer, standby.buyer),
+                 coalesce(orders.key_digest, standby.key_digest), coalesce(unit_price, 0),
+                 coalesce(own.email, standby.email), coalesce(own.phone, standby.phone),
+                 coalesce(own.payment, standby.payment), coalesce(own.address, standby.address)
+             FROM audit LEFT JOIN orders ON orders.seq = audit.seq LEFT JOIN standby ON standby.seq = audit.seq
+             LEFT JOIN order_identities AS own ON own.order_seq = orders.seq ORDER BY audit.seq",
         )
         .expect("prepared");
     let mut rows = statement.query([]).expect("read");
@@ -329,6 +370,51 @@ fn the_idempotency_key_of_every_creation_and_refund_is_noticed_when_it_is_altere
         });
     }
     assert_eq!(rest, BTreeSet::new(), "every kind has had a key");
+}
+
+/// A table, its rows that must be there, the column by which a problem names one, and the words around that.
+const NAMED_ROWS: [(&str, &str, &str, [&str; 2]); 7] = [
+    ("orders", "1", "seq", [": order ", " has none"]),
+    ("payments", "1", "order_seq", ["order ", ": the rows of its payments and the audit differ"]),
+    ("sessions", "1", "order_seq", [": that of order ", " has none"]),
+    ("inbox", "1", "seq", [": event ", " is not"]),
+    ("endpoints", "1", "id", [": endpoint ", " has none"]),
+    ("deliveries", "state = 'waiting'", "seq", ["the delivery of event ", " waits, but has no row"]),
+    ("buyer_tiers", "1", "seq", [": that of event ", " has none"]),
+];
+
+#[test]
+fn a_row_that_is_missing_is_named() {
+    let mut rest: Vec<_> = NAMED_ROWS.to_vec();
+    for seed in 0..WORLDS.1 {
+        if rest.is_empty() {
+            break;
+        }
+        let scratch = tempfile::tempdir().expect("scratch");
+        let store = record(&scratch.path().join("data"), seed);
+        store.connection.pragma_update(None, "foreign_keys", false).expect("set");
+        rest.retain(|(table, rows, column, [before, behind])| {
+            // One in the middle, so that the rows before it are passed over.
+            let sql = format!(
+                "SELECT {column} FROM {table} WHERE {rows} ORDER BY {column}
+                 LIMIT 1 OFFSET (SELECT count(*) / 2 FROM {table} WHERE {rows})"
+            );
+            let key = store.connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).optional().expect("read");
+            let Some(key) = key else { return true };
+            store.connection.execute_batch("BEGIN IMMEDIATE").expect("begun");
+            let sql = format!("DELETE FROM {table} WHERE {column} = ?1 AND {rows}");
+            assert!(store.connection.execute(&sql, [key]).expect("deleted") > 0);
+            let problems = verify::verify_connection(&store.connection).expect("verified").problems;
+            store.connection.execute_batch("ROLLBACK").expect("undone");
+            let is_named = |problem: &String| {
+                let named = problem.split_once(&format!("{before}{key}")).map(|(_, rest)| rest);
+                named.is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()) && rest.contains(behind))
+            };
+            assert!(problems.iter().any(is_named), "seed {seed}, {table} {key}: {problems:#?}");
+            false
+        });
+    }
+    assert_eq!(rest, [], "every table has had such a row");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use firstcome::store::verify;
 use process::{Client, Process};
 use rustix::process::Signal;
+use serde_json::json;
 
 /// The blocks of commands of the section, without the lines that an operator changes.
 fn commands() -> Vec<String> {
@@ -91,6 +92,34 @@ fn a_backup_made_and_restored_as_the_page_says_is_whole_sells_on_and_begins_a_ne
         assert_eq!(client.order(&format!("after-{expected}")).expect("answered").status, 201);
         server.kill();
     }
+}
+
+#[test]
+fn an_index_that_does_not_belong_to_its_table_is_found_in_a_copy() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (data, copy) = (scratch.path().join("data"), scratch.path().join("copy.db"));
+    let server = Process::start(&data, &[]);
+    server.create_drop(100);
+    let mut client = Client::connect(server.public).expect("connected");
+    for buyer in ["ann", "bob"] {
+        let body = json!({ "buyer": buyer, "quantity": 1, "contact": { "email": format!("{buyer}@shop.example") } });
+        assert_eq!(client.post("/v1/drops/1/orders", buyer, &body).expect("answered").status, 201);
+    }
+    let connection = rusqlite::Connection::open(data.join("firstcome.db")).expect("opened");
+    connection.execute("VACUUM INTO ?1", [copy.to_str().expect("a path")]).expect("copied");
+    assert_eq!(verify_copy(&copy).0, Some(0));
+    // Each tree of pages is sound, and has the entries of the other index.
+    let altered = rusqlite::Connection::open(&copy).expect("opened");
+    let swapped = altered.execute_batch(
+        "PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET rootpage = (SELECT sum(rootpage) FROM sqlite_schema
+             WHERE name IN ('contacts_by_email', 'contacts_by_phone')) - rootpage
+         WHERE name IN ('contacts_by_email', 'contacts_by_phone');",
+    );
+    swapped.expect("altered");
+    drop(altered);
+    let (code, said) = verify_copy(&copy);
+    assert!(code == Some(65) && said.contains("index contacts_by_email"), "{said}");
 }
 
 fn verify_copy(copy: &Path) -> (Option<i32>, String) {

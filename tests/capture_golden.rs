@@ -3,6 +3,8 @@
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
+#[path = "capture_golden/rooms.rs"]
+mod rooms;
 mod test_drop;
 
 use firstcome::capture::format::{
@@ -13,7 +15,7 @@ use firstcome::capture::replay::{Pace, replay};
 use firstcome::engine::{
     Admitted, Command, CommandKey, CreateDrop, DropCommand, DropEvent, DropPatch, DropSpec, Effect, Event, EventBody,
     EventSubject, Order, OrderCommand, OrderEvent, OrderReserved, Outcome, PatchDrop, PlaceOrder, Refusal,
-    RememberedCommand, RememberedOrder, Reservation,
+    RememberedCommand, RememberedOrder, Reservation, SoldOut,
 };
 use firstcome::types::{
     ChallengeKind, ChallengeRule, Currency, Digest, DropId, IdentityDigests, IdentityLimits, OrderFacts, OrderState,
@@ -21,7 +23,7 @@ use firstcome::types::{
 };
 use test_drop::test_drop;
 
-const HEADER: &str = "464363617074757204000000f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f10200000000000000aa773eeb";
+const HEADER: &str = "464363617074757205000000f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f102000000000000009efc2b49";
 const RECORDS: &[&str] = &[
     "10000000a8583a420102fd0ef5aafa43030000fc40420f00",
     "2d00000097ca53e302010153014e0001017503455552fb343afb2c010001fd0ef5aafa430300000278fb8403020101000001000102",
@@ -81,7 +83,7 @@ fn sample() -> Vec<Record> {
     }));
     let refused = Outcome::Refused {
         as_of_seq: seq(3),
-        refusal: Refusal::SoldOut { available: 0, held: 4, next_expiry_at: Some(at) },
+        refusal: Refusal::SoldOut(SoldOut { available: 0, held: 4, next_expiry_at: Some(at), standby: 0 }),
     };
     let decided = |command, admitted, outcome, events| {
         Record::Decided(Box::new(Recorded { at, command, admitted, outcome, events }))
@@ -176,7 +178,7 @@ fn later_sample() -> Vec<Record> {
     let patch = DropPatch { challenge: Some(ChallengeKind::None), ..DropPatch::default() };
     let identities = IdentityDigests { email: Some(Digest([0xe0; 16])), ..IdentityDigests::default() };
     let signals = SignalSet::default().with(Signal::NoReadBeforePurchase).with(Signal::Challenge);
-    let facts = OrderFacts { identities, risk: Some(RiskNote { score: 75, signals }) };
+    let facts = OrderFacts { identities, risk: Some(RiskNote { score: 75, signals }), origin: None };
     let decided = |command| {
         let outcome = Outcome::Refused { as_of_seq: seq(3), refusal: Refusal::NotFound };
         Record::Decided(Box::new(Recorded { at, command, admitted: Admitted::default(), outcome, events: 0 }))

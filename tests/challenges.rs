@@ -211,6 +211,27 @@ fn after_a_restart_a_repeat_is_answered_and_no_solution_of_before_passes() {
 }
 
 #[test]
+fn a_blind_window_records_no_order_without_a_solution_and_a_repeat_after_a_restart_needs_no_other() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path(), |_| {});
+    let blind = json!({ "challenge": "proof_of_work", "blind_ms": 5000,
+                        "starts_at": firstcome::types::text::rfc3339(firstcome::writer::clock::wall_clock()) });
+    assert_eq!(new_drop(&server, "1", blind).status, 201);
+    assert_eq!(reason(&order(&server, "k", None)), "missing");
+    let used = solution(&server);
+    let made = order(&server, "k", Some(&used));
+    assert_eq!((made.status, &made.body["ticket"]), (202, &json!(1)), "{}", made.text);
+    // A paused drop decides nothing, so that the order is still recorded after the restart.
+    assert_eq!(server.admin("POST", "/v1/drops/1/pause", &json!({ "reason": "because" })).status, 200);
+    server.stop();
+    let server = serve(scratch.path(), |_| {});
+    let again = order(&server, "k", Some(&used));
+    assert_eq!((again.status, &again.body["ticket"]), (202, &json!(1)), "{}", again.text);
+    assert_eq!(reason(&order(&server, "l", Some(&used))), "expired");
+    server.stop();
+}
+
+#[test]
 fn a_frame_of_the_wire_protocol_has_no_room_for_a_solution_and_is_told_so() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = with_proof_of_work(scratch.path(), |config| config.limits.loopback_is_client = true);

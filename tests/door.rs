@@ -380,3 +380,17 @@ fn a_signal_puts_changed_limits_in_force_and_a_wrong_file_keeps_them() {
     process.signal(Signal::TERM);
     assert!(process.wait().success());
 }
+
+#[test]
+fn a_look_at_the_line_and_leaving_it_are_charged_to_the_buyer_whom_they_name() {
+    for method in ["GET", "DELETE"] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let server = serve_with(scratch.path(), |config| config.limits.loopback_is_client = true);
+        server.create(1);
+        let look = |n: u32| from(&server, "192.0.2.9", method, &format!("/v1/drops/1/standby?buyer=b{n}"), "", "");
+        let passed = (0..25).take_while(|n| look(*n).status != 429).count();
+        assert_eq!(passed, 20, "{method}: an address names so many buyers");
+        assert_eq!(violated(&look(99)), ["address-buyers"], "{method}");
+        server.stop();
+    }
+}

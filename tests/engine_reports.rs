@@ -124,7 +124,7 @@ fn every_command_has_the_name_of_its_verb() {
         assert_eq!(command.index().map(|index| COMMAND_NAMES[index]), Some(name));
     }
     assert_eq!(Command::Advance.index(), None);
-    assert_eq!(COMMAND_NAMES.last(), Some(&"remove_buyer_tier"));
+    assert_eq!(COMMAND_NAMES.last(), Some(&"finish_draw"));
 }
 
 #[test]

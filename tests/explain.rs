@@ -230,6 +230,35 @@ fn each_reason_of_a_refused_order_is_decided_again_on_the_state_it_saw() {
 }
 
 #[test]
+fn the_refusal_of_a_room_whose_units_are_sold_comes_before_the_limits_and_is_decided_again() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    let room = json!({ "opens_at": "2019-01-01T00:00:00Z", "admit_per_second": 100, "order_seconds": 3600 });
+    create(&server, "room", &json!({ "total": 1, "per_buyer_limit": 1, "room": room }));
+    let taken = call(server.0.server.public_address, "POST", "/v1/drops/1/tickets", JSON, r#"{"buyer":"ann"}"#);
+    assert_eq!(taken.status, 201, "{}", taken.text);
+    until("ann is admitted", || server.public("GET", "/v1/drops/1/room").body["serving"] == 1);
+    let held = order(&server, 1, "ann", 1, "a");
+    let waits = place(&server, 1, "eve", 2, "early");
+    assert_eq!(text(&waits.body, "code"), "not-admitted", "a unit is held: {}", waits.text);
+    pay(&server, &held, "BANK-1");
+    let sold = place(&server, 1, "eve", 2, "late");
+    assert_eq!((sold.status, text(&sold.body, "code")), (410, "sold-out"), "{}", sold.text);
+    let file = save(scratch.path(), "all-sold", &sold);
+    let story = told(&server, &["--refusal", &file, "--drop", "1", "--buyer", "eve", "--quantity", "2"]);
+    assert!(story.contains("decided again, the same: every unit was sold"), "{story}");
+    // The same words about the state before the payment are false.
+    let mut early = waits.body;
+    early["code"] = "sold-out".into();
+    early["status"] = 410.into();
+    let path = scratch.path().join("early.json");
+    std::fs::write(&path, early.to_string()).expect("written");
+    let early = ["--refusal", path.to_str().expect("a path"), "--drop", "1", "--buyer", "eve", "--quantity", "2"];
+    let (code, line) = refused(&explain(&server, &early));
+    assert!(code == Some(1) && line.contains("a unit was free or held"), "{line}");
+}
+
+#[test]
 fn a_refused_request_about_an_order_is_decided_again_from_its_history() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = serve(scratch.path());
@@ -250,6 +279,48 @@ fn a_refused_request_about_an_order_is_decided_again_from_its_history() {
     }
     let (code, line) = refused(&explain(&server, &[text(&paid, "code"), "--refusal", &late]));
     assert!(code == Some(1) && line.contains("the order was paid"), "{line}");
+}
+
+#[test]
+fn a_recorded_order_is_told_by_its_number_whatever_came_of_it() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    let now = firstcome::types::text::rfc3339(firstcome::writer::clock::wall_clock());
+    create(&server, "blind", &json!({ "total": 2, "blind_ms": 3000, "starts_at": now }));
+    for (buyer, quantity) in [("ann", 1), ("eve", 3), ("max", 1), ("bob", 1)] {
+        assert_eq!(place(&server, 1, buyer, quantity, buyer).status, 202, "{buyer}");
+    }
+    let left = call(server.0.server.public_address, "DELETE", "/v1/drops/1/standby?buyer=max", "", "");
+    assert_eq!(left.status, 204, "{}", left.text);
+    let number = |ticket: &str| told(&server, &["--ticket", ticket, "--drop", "1"]);
+    let waits = number("1");
+    assert!(waits.contains("recorded order 1 of drop 1: 1 unit, not drawn yet: it is not decided yet"), "{waits}");
+    until("all are decided", || !number("1").contains("not decided") && !number("4").contains("not decided"));
+    for ticket in ["1", "4"] {
+        let granted = number(ticket);
+        for part in [
+            &format!("the blind window recorded the order of 1 as no. {ticket}"),
+            "the blind window ended: orders 1 to 4 are drawn",
+            "the draw gave each of them a position",
+            "its turn came in the order of the draw: order FC-",
+            ": it became order FC-",
+        ] {
+            assert!(granted.contains(part), "{part}: {granted}");
+        }
+    }
+    let lost = number("2");
+    assert!(lost.contains(": it became no order: at its turn fewer units were left than it asked for"), "{lost}");
+    let document = told(&server, &["--ticket", "2", "--drop", "1", "--json"]);
+    let document: Value = serde_json::from_str(&document).expect("JSON");
+    let order = &document["recorded_order"];
+    assert_eq!((&order["number"], &order["quantity"], &order["state"]), (&json!(2), &json!(3), &json!("ended")));
+    assert!(order["position"].as_u64().is_some_and(|position| position < 4) && order.get("order").is_none(), "{order}");
+    let joined = order["joined_seq"].to_string();
+    assert_eq!(told(&server, &["--standby", &joined, "--drop", "1"]), lost, "the same by the event");
+    assert!(number("3").contains(": it became no order: the buyer took it back"), "{}", number("3"));
+    let (code, words) = refused(&explain(&server, &["--ticket", "5", "--drop", "1"]));
+    assert_eq!((code, words.contains("drop 1 has 4 recorded orders, and no ticket 5")), (Some(1), true), "{words}");
+    server.stop();
 }
 
 #[test]

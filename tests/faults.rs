@@ -139,6 +139,9 @@ fn run_with(directory: &Path, shim: &Shim, plan: Plan, options: WriterOptions) -
                     Outcome::Accepted(Effect::Changed { seq, .. })
                     | Outcome::Accepted(Effect::ProviderEventRecorded { seq, .. }) => seq,
                     Outcome::Accepted(Effect::Bid(receipt)) => receipt.seq,
+                    Outcome::Accepted(Effect::Ticket(receipt)) => receipt.seq,
+                    Outcome::Accepted(Effect::Standby(receipt)) => receipt.seq,
+                    Outcome::Accepted(Effect::Recorded(receipt)) => receipt.seq,
                     Outcome::Repeated { as_of_seq, .. } | Outcome::Refused { as_of_seq, .. } => as_of_seq,
                     Outcome::Advanced => Seq::ZERO,
                 };

@@ -6,8 +6,16 @@
 
 #[path = "kill/auctions.rs"]
 mod auctions;
+#[path = "kill/draws.rs"]
+mod draws;
 mod model;
 mod process;
+#[path = "kill/rooms.rs"]
+mod rooms;
+#[path = "kill/standby.rs"]
+mod standby;
+#[path = "kill/turns.rs"]
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,5 @@
-//! `rush --ladder` against the real server: every rung is measured, and the page stands on its own.
+//! `rush` against the real server. `--ladder`: every rung is measured, and the page stands on its own. `--crowd room`: buyers are
+//! served in their order.
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
@@ -62,6 +63,41 @@ fn a_ladder_measures_every_rung_and_writes_a_page_that_needs_nothing_else() {
     assert_eq!(page.matches("<svg").count(), 5, "latency, rate, queue, batches, memory");
     for outside in ["<script", "<link", "src=", "url(", "@import"] {
         assert!(!page.contains(outside), "{outside}");
+    }
+    server.0.stop().expect("an orderly end");
+}
+
+#[test]
+fn a_crowd_in_a_room_takes_every_unit_and_nobody_is_served_out_of_order() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let server = serve(scratch.path());
+    let (public, admin) = (server.0.server.public_address.to_string(), server.0.server.admin_address.to_string());
+    let json = scratch.path().join("room.json");
+    let done = rush(&[
+        "--crowd=room",
+        "--buyers=600",
+        "--units=30",
+        "--gather-seconds=2",
+        "--poll-seconds=1",
+        "--admit-per-second=100",
+        "--order-seconds=2",
+        "--connections=8",
+        "--seed=1",
+        "--public",
+        &public,
+        "--admin",
+        &admin,
+        "--json",
+        json.to_str().expect("a path"),
+    ]);
+    let table = String::from_utf8_lossy(&done.stdout);
+    assert_eq!(done.status.code(), Some(0), "{table}{}", String::from_utf8_lossy(&done.stderr));
+    let figures: Value = serde_json::from_str(&read(&json)).expect("JSON");
+    assert_eq!((figures["units_taken"].as_u64(), figures["orders"].as_u64()), (Some(30), Some(30)), "{figures}");
+    for (count, least) in
+        [("tickets", 590), ("tickets_asked_twice", 1), ("polls", 100), ("early_refused", 1), ("gone", 1)]
+    {
+        assert!(figures["counts"][count].as_u64() >= Some(least), "{count}: {figures}");
     }
     server.0.stop().expect("an orderly end");
 }

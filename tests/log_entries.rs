@@ -7,6 +7,9 @@
 
 mod file_rows;
 mod model;
+#[path = "log_entries/rooms.rs"]
+mod rooms;
+mod test_drop;
 
 use std::path::Path;
 
@@ -138,11 +141,11 @@ fn sample() -> Entry {
     }
 }
 
-const GOLDEN: &str = "0203010507010101010101010101010101010101010101010101010101010101010101010102020202020202020202020202\
+const GOLDEN: &str = "0303010507010101010101010101010101010101010101010101010101010101010101010102020202020202020202020202\
     02020202020202020202020202020202020202fd0ef5aafa430300000107fd0ef5aafa43030000000307010201b0b0b0b0b0\
     b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece02fb343afd8e9eaefa4303000001070100025e5e5e5e5e\
     5e5e5e03616e6e0100010f616e6e406578616d706c652e636f6d00000101fc20bb02d6010200000000000000000029290000\
-    c4abdebe";
+    4178bc9f";
 
 #[test]
 fn the_bytes_of_an_entry_change_only_with_the_version() {
@@ -158,11 +161,11 @@ fn an_entry_of_version_1_is_read() {
     assert_eq!(Entry::decode(&resealed(bytes)), Ok(sample()));
 }
 
-const GOLDEN_FACTS: &str = "0203010507010101010101010101010101010101010101010101010101010101010101010102020202020202020202020202\
+const GOLDEN_FACTS: &str = "0303010507010101010101010101010101010101010101010101010101010101010101010102020202020202020202020202\
     02020202020202020202020202020202020202fd0ef5aafa430300000107fd0ef5aafa43030000000307010209b0b0b0b0b0\
     b0b0b0b0b0b0b0b0b0b0b0cececececececececececececececece02fb343afd8e9eaefa4303000001e0e0e0e0e0e0e0e0e0\
     e0e0e0e0e0e0e001f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f00000014b0201070100025e5e5e5e5e5e5e5e03616e6e0100010f\
-    616e6e406578616d706c652e636f6d00000101fc20bb02d6010200000000000000000029290000334f434a";
+    616e6e406578616d706c652e636f6d00000101fc20bb02d60102000000000000000000292900008f90acc4";
 
 /// The sample, with an order that counts for an e-mail address and a phone.
 fn sample_with_facts() -> Entry {
@@ -174,10 +177,26 @@ fn sample_with_facts() -> Entry {
         ..IdentityDigests::default()
     };
     let risk = Some(RiskNote { score: 75, signals: SignalSet::default().with(Signal::NoReadBeforePurchase) });
-    let facts = OrderFacts { identities, risk };
+    let facts = OrderFacts { identities, risk, origin: None };
     let event = OrderEvent::ReservedWithFacts(Box::new(ReservedWithFacts { reserved, facts }));
     entry.batch.events[0].body = EventBody::Order(event);
     entry
+}
+
+#[test]
+fn buyers_who_were_not_admitted_are_counted_behind_the_body_and_only_of_its_seconds() {
+    let mut entry = sample();
+    let figures = entry.batch.tally.figures.values_mut().next().expect("a second");
+    figures.not_admitted = 300;
+    let bytes = entry.encode().expect("encoded");
+    let golden = hex::decode(GOLDEN).expect("hex");
+    let body = golden.len() - 4;
+    assert_eq!(hex::encode(&bytes[body..bytes.len() - 4]), "0101fc20bb02d6fb2c01");
+    assert_eq!(Entry::decode(&bytes), Ok(entry));
+    for rest in ["00", "0102fc20bb02d6fb2c01", "0101fc20bb02d600", "0101fc20bb02d6fb2c0100"] {
+        let with = [&golden[..body], &hex::decode(rest).expect("hex"), &[0; 4]].concat();
+        assert!(matches!(Entry::decode(&resealed(with)), Err(EntryError::Malformed(_))), "{rest}");
+    }
 }
 
 #[test]
@@ -243,8 +262,8 @@ fn the_corpus_of_the_fuzz_target_is_refused_or_written_again_as_it_was() {
 #[test]
 fn an_entry_of_a_newer_version_is_told_from_a_damaged_one() {
     let mut bytes = sample().encode().expect("encoded");
-    bytes[0] = 3;
-    assert_eq!(Entry::decode(&resealed(bytes)), Err(EntryError::Newer { found: 3 }));
+    bytes[0] = 4;
+    assert_eq!(Entry::decode(&resealed(bytes)), Err(EntryError::Newer { found: 4 }));
     let mut longer = sample().encode().expect("encoded");
     longer.insert(longer.len() - 4, 0);
     assert!(matches!(Entry::decode(&resealed(longer)), Err(EntryError::Malformed(_))));

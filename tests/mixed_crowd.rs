@@ -78,6 +78,29 @@ fn people_pass_and_bots_are_suspected_for_reasons_that_the_table_names() {
 }
 
 #[test]
+fn the_crowd_waits_in_a_room_and_speed_gains_bots_nothing_in_its_draw() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (server, key) = serve_the_crowd(scratch.path(), |_| {});
+    let file = scratch.path().join("result.json");
+    let room = ["--waiting-room", "--draw", "random", "--order-seconds", "6", "--sale-seconds", "20", "--check"];
+    let more = ["--percent", "3", "--seed", "11", "--json", file.to_str().expect("a path")];
+    let ran = rush(&server, &key, &[&room[..], &more].concat());
+    let table = String::from_utf8_lossy(&ran.stdout);
+    assert_eq!(ran.status.code(), Some(0), "{table}{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(table.contains("tickets by kind"), "{table}");
+    let result = json_of(&file);
+    let sum = |member: &str| -> u64 {
+        result["kinds"].as_object().expect("kinds").values().filter_map(|kind| kind[member].as_u64()).sum()
+    };
+    let told = server.public("GET", "/v1/drops/1/room").body;
+    assert_eq!((&told["draw"], told["tickets"].as_u64()), (&Value::from("random"), Some(sum("tickets"))), "{told}");
+    let people = &result["kinds"]["people"];
+    assert!(people["tickets"].as_u64() > Some(20) && people["polls"].as_u64() > people["tickets"].as_u64(), "{table}");
+    assert!(sum("units") > 20 && Some(sum("units")) == result["units_taken"].as_u64(), "{table}");
+    server.stop();
+}
+
+#[test]
 fn check_fails_where_the_door_does_not_know_bots() {
     let scratch = tempfile::tempdir().expect("scratch");
     let (server, key) = serve_the_crowd(scratch.path(), |config| config.risk.enabled = false);
@@ -120,6 +143,7 @@ fn arguments_that_do_not_fit_are_refused_before_anything_is_sent() {
     for (arguments, part) in [
         (&["--crowd", "mixed"][..], "--token-key"),
         (&["--check"], "--crowd mixed"),
+        (&["--waiting-room"], "--crowd mixed"),
         (&["--crowd", "mixed", "--token-key", "/no/such/file"], "/no/such/file"),
         (&["--crowd", "mixed", "--token-key", "/dev/null", "--drop", "1"], "a drop of its own"),
     ] {

@@ -232,14 +232,13 @@ fn a_dead_endpoint_slows_nothing_and_makes_no_row_per_event() {
         buy(&server, &format!("k{n}"));
     }
     until("the breaker opens", || server.metric("firstcome_outbox_breakers_open") == 1.0);
-    let rows = server.metric("firstcome_outbox_waiting");
     for n in 100..200 {
         buy(&server, &format!("k{n}"));
     }
-    assert!(rows < 20.0, "{rows} rows");
     let started = std::time::Instant::now();
     until("a while", || started.elapsed() > Duration::from_millis(1200));
-    assert_eq!(server.metric("firstcome_outbox_waiting"), rows);
+    let rows = server.metric("firstcome_outbox_waiting");
+    assert!(rows < 20.0, "{rows} rows of 200 events");
     assert!(server.metric("firstcome_outbox_age_seconds") >= 1.0);
     server.stop();
 }
@@ -405,6 +404,7 @@ fn every_event_is_sent_or_has_a_reason_not_to_be() {
         include_str!("../src/engine/event/auction.rs"),
         include_str!("../src/engine/event/endpoint.rs"),
         include_str!("../src/engine/event/file.rs"),
+        include_str!("../src/engine/event/room.rs"),
     ];
     let (mut sent, mut not_sent) = (BTreeSet::new(), BTreeSet::new());
     for source in sources {

@@ -46,7 +46,7 @@ fn panics(server: &Process, thread: &str) -> f64 {
 
 #[test]
 fn work_that_panics_is_counted_and_begins_again_while_the_sale_goes_on() {
-    for thread in ["fc-outbox", "fc-sessions", "fc-auditor", "fc-query"] {
+    for thread in ["fc-outbox", "fc-sessions", "fc-auditor", "fc-draw", "fc-query"] {
         let scratch = tempfile::tempdir().expect("scratch");
         let sink = Sink::new(|_| SinkReply::Status(204));
         let mut server = start(scratch.path(), &sink, thread);

@@ -69,7 +69,12 @@ fn heard(stream: &mut TcpStream) -> Option<Heard> {
             return Some(match reply {
                 Reply::Pong(_) => Heard::Pong,
                 Reply::Reserved(reserved) => Heard::Reserved(reserved.reason),
-                Reply::Result(_) | Reply::Error { .. } | Reply::Update(_) | Reply::Ok { .. } => Heard::Other,
+                Reply::Result(_)
+                | Reply::Error { .. }
+                | Reply::Update(_)
+                | Reply::Ok { .. }
+                | Reply::Ticket(_)
+                | Reply::RoomState(_) => Heard::Other,
             });
         }
         let mut more = [0; 256];

@@ -135,6 +135,7 @@ fn a_node_that_names_another_shard_is_left_out_with_its_next_answer_and_comes_ba
     let router = Router::start(&[(3, nodes)], &QUICK.replace("view_ttl_ms = 100", "view_ttl_ms = 60000"));
     let drop = json!((3 << 24) | 1);
     let path = format!("/v1/drops/{drop}");
+    wait_until("the router has seen both", || router.metric("firstcome_route_nodes", &[]) > 1.5);
     other.is_of(7);
     for turn in 0..10 {
         let answer = router.get(&path);

@@ -48,11 +48,13 @@ fn run_world(seed: u64, events_max: usize) {
                     .unwrap_or_else(|error| panic!("seed {seed} step {step}: {error}"));
                 loaded.settle_shard(world.shard).expect("of that shard");
                 let mut loaded = loaded.state;
-                let mut none = Vec::new();
-                assert!(loaded.advance(state.at(), &mut none, usize::MAX));
-                assert_eq!(none, [], "seed {seed} step {step}: something was still due");
-                assert_eq!(loaded.orders_by_state(), state.orders_by_state(), "seed {seed} step {step}");
-                assert!(loaded == *state, "seed {seed} step {step}: loaded\n{loaded:#?}\nin memory\n{state:#?}");
+                // What the last command made due at its own instant, such as an admission, is done by the next advance.
+                let (mut alive, mut due, mut due_loaded) = (state.clone(), Vec::new(), Vec::new());
+                assert!(alive.advance(state.at(), &mut due, usize::MAX));
+                assert!(loaded.advance(state.at(), &mut due_loaded, usize::MAX));
+                assert_eq!(due_loaded, due, "seed {seed} step {step}: what is still due");
+                assert_eq!(loaded.orders_by_state(), alive.orders_by_state(), "seed {seed} step {step}");
+                assert!(loaded == alive, "seed {seed} step {step}: loaded\n{loaded:#?}\nin memory\n{alive:#?}");
             }
         }
     }

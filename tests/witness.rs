@@ -10,6 +10,12 @@ mod auctions;
 mod checker;
 mod model;
 mod process;
+#[path = "witness/room_run.rs"]
+mod room_run;
+#[path = "witness/rooms.rs"]
+mod rooms;
+#[path = "witness/standby.rs"]
+mod standby;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! The machine: its own lateness, the share that the host takes, limits of memory, and a process's memory and threads.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -83,6 +84,17 @@ pub(crate) fn worked_ms(process: u32) -> Result<(f64, f64), String> {
         }
     }
     if query > 0.0 { Ok((query, all)) } else { Err(format!("no thread is called {QUERY_THREAD}")) }
+}
+
+/// Appended pages that the disk makes durable in a second, one after another, in this directory.
+pub(crate) fn syncs_per_second(directory: &Path) -> Result<f64, String> {
+    let mut file = tempfile::tempfile_in(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    let (began, mut syncs) = (Instant::now(), 0u32);
+    while began.elapsed() < Duration::from_secs(1) {
+        file.write_all(&[7; 4096]).and_then(|()| file.sync_data()).map_err(|error| format!("fdatasync: {error}"))?;
+        syncs += 1;
+    }
+    Ok(f64::from(syncs) / began.elapsed().as_secs_f64())
 }
 
 const QUERY_THREAD: &str = "fc-query";

@@ -1,9 +1,10 @@
 //! A server of the measured program, on free loopback ports, and the load generator of the same program.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ pub(crate) struct Server<'a> {
     public: String,
     admin: String,
     wire: String,
+    /// Drops that were made, for their keys.
+    created: Cell<u32>,
 }
 
 impl<'a> Server<'a> {
@@ -37,8 +40,8 @@ impl<'a> Server<'a> {
     pub(crate) fn start_under(program: &'a Program, prefix: &[String]) -> Result<Server<'a>, String> {
         let scratch = tempfile::tempdir().map_err(|error| format!("a scratch directory: {error}"))?;
         let child = spawn(program, prefix, &scratch)?;
-        let mut server =
-            Server { program, child, scratch, public: String::new(), admin: String::new(), wire: String::new() };
+        let (public, admin, wire) = (String::new(), String::new(), String::new());
+        let mut server = Server { program, child, scratch, public, admin, wire, created: Cell::new(0) };
         server.wait_until_ready()?;
         Ok(server)
     }
@@ -135,6 +138,35 @@ impl<'a> Server<'a> {
 
     pub(crate) fn admin(&self) -> &str {
         &self.admin
+    }
+
+    pub(crate) fn wire(&self) -> &str {
+        &self.wire
+    }
+
+    /// The file system of the server's database.
+    pub(crate) fn directory(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// Creates a drop on sale; gives its number.
+    pub(crate) fn create_drop(&self, units: u32) -> Result<u32, String> {
+        let key = self.created.get();
+        self.created.set(key + 1);
+        let body = format!(
+            r#"{{"sku":"WIRE","name":"Wire","currency":"EUR","unit_price":1999,"total":{units},"per_buyer_limit":1,"reservation_seconds":3600,"starts_at":"2020-01-01T00:00:00Z"}}"#
+        );
+        let head = format!("Host: {}\r\nContent-Type: application/json\r\nIdempotency-Key: figure-{key}", self.admin);
+        let made = request(&self.admin, &format!("POST /v1/drops HTTP/1.1\r\n{head}"), &body)?;
+        let made: Value = serde_json::from_str(&made).map_err(|error| format!("a drop: {error}"))?;
+        made["id"].as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| format!("a drop without an id: {made}"))
+    }
+
+    /// Units of a drop that are held.
+    pub(crate) fn held(&self, drop_id: u32) -> Result<u64, String> {
+        let drop = request(&self.public, &format!("GET /v1/drops/{drop_id} HTTP/1.1\r\nHost: {}", self.public), "")?;
+        let drop: Value = serde_json::from_str(&drop).map_err(|error| format!("a drop: {error}"))?;
+        drop["held"].as_u64().ok_or_else(|| format!("a drop without its counters: {drop}"))
     }
 }
 

@@ -3,12 +3,12 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use firstcome::config::{Config, PinCore};
-use firstcome::server::start;
-use firstcome::writer::{Class, Submission, WriterReply};
+use firstcome::config::Config;
+use firstcome::server::RunningServer;
 
+use super::client::{Client, Orders};
 use super::counted;
-use super::measure::sale;
+use super::server;
 
 /// One request after the other on one connection; no thread but the serving one has anything to do.
 pub(crate) fn hot_reads(count: u32) {
@@ -25,21 +25,12 @@ pub(crate) fn limited_reads(count: u32) {
 
 fn read(count: u32, change: impl FnOnce(&mut Config)) {
     let scratch = tempfile::tempdir().expect("a scratch directory");
-    let mut config = Config::defaults();
-    config.data = scratch.path().join("data");
-    config.public_listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    config.admin_listen = config.public_listen;
-    config.wire_listen = config.public_listen;
-    config.http_threads = 1;
-    config.pin_core = PinCore::Off;
+    let mut config = server::settings(scratch.path());
     change(&mut config);
-    let running = start(config, |message, _| panic!("the writer ended: {message}")).expect("a server");
-    let submission = Submission { command: sale::create(10_000), private_data: None, class: Class::Operator };
-    let made = running.writer.submit(submission).expect("room").wait();
-    assert!(matches!(made, WriterReply::Decided(_)), "{made:?}");
-
+    let running = server::run(config);
+    let drop_id = server::make_drop(&running.writer);
     let address = running.server.public_address;
-    let request = format!("GET /v1/drops/1 HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let request = format!("GET /v1/drops/{drop_id} HTTP/1.1\r\nHost: {address}\r\n\r\n");
     let mut stream = TcpStream::connect(address).expect("connected");
     let mut piece = [0u8; 4096];
     counted(&mut || {
@@ -50,5 +41,31 @@ fn read(count: u32, change: impl FnOnce(&mut Config)) {
         }
     });
     drop(stream);
+    running.stop().expect("an orderly end");
+}
+
+/// One order after the other on one connection: each is a batch of the writer by itself.
+pub(crate) fn orders(count: u32) {
+    order(count, 1, |running| running.server.public_address);
+}
+
+/// One batch of 100 orders after the other on one connection.
+pub(crate) fn batches(count: u32) {
+    order(count, 100, |running| running.server.admin_address);
+}
+
+fn order(count: u32, each: u32, address: fn(&RunningServer) -> SocketAddr) {
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let running = server::run(server::settings(scratch.path()));
+    let mut orders = Orders::new(server::make_drop(&running.writer));
+    orders.each = each;
+    let mut client = Client::new(address(&running), 1);
+    counted(&mut || {
+        for _ in 0..count {
+            let answer = client.one(&orders.next());
+            assert!(answer.starts_with("HTTP/1.1 20"), "another answer: {answer}");
+        }
+    });
+    drop(client);
     running.stop().expect("an orderly end");
 }

@@ -157,10 +157,10 @@ fn expect(answer: &WriterReply, drop_id: u32) {
     let WriterReply::Decided(decided) = answer else { panic!("not decided: {answer:?}") };
     let as_wanted = match &decided.outcome {
         Outcome::Accepted(Effect::Reserved(_)) => drop_id == 1,
-        Outcome::Refused { refusal: Refusal::SoldOut { .. }, .. } => drop_id == 2,
+        Outcome::Refused { refusal: Refusal::SoldOut(_), .. } => drop_id == 2,
         Outcome::Accepted(Effect::Changed { .. })
         | Outcome::Accepted(Effect::ProviderEventRecorded { .. })
-        | Outcome::Accepted(Effect::Bid(_))
+        | Outcome::Accepted(Effect::Bid(_) | Effect::Ticket(_) | Effect::Standby(_) | Effect::Recorded(_))
         | Outcome::Repeated { .. }
         | Outcome::Refused { .. }
         | Outcome::Advanced => false,

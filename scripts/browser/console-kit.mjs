@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { chromium } from "playwright-core";
 
-export const { PUBLIC, ADMIN, OWNER, OPERATOR, VIEWER, PROGRAM, DATA, GONE, BACK, SCREENSHOTS, CHROMIUM = "/usr/bin/chromium" } = process.env;
+export const { PUBLIC, ADMIN, OWNER, OPERATOR, VIEWER, PROGRAM, DATA, GONE, SEEN, BACK, SCREENSHOTS, CHROMIUM = "/usr/bin/chromium" } = process.env;
 export const console_ = `http://${ADMIN}/console`;
 const WAIT_MS = 15_000;
 

@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
-import { PUBLIC, OWNER, OPERATOR, VIEWER, PROGRAM, DATA, GONE, BACK, console_, browser, complaints, findings, axe, dialog, row, stateOf, open, signIn, api, until, keep } from "./console-kit.mjs";
+import { PUBLIC, OWNER, OPERATOR, VIEWER, PROGRAM, DATA, GONE, SEEN, BACK, console_, browser, complaints, findings, axe, dialog, row, stateOf, open, signIn, api, until, keep } from "./console-kit.mjs";
 import { everyPage, theApi, byKeyboard, tokens, aBackup, anAuction, anAuctionIsCancelled, aTier, twoConsoles } from "./console-pages.mjs";
+import { aDraw, aRoom, aRoomServes } from "./console-rooms.mjs";
 import { aSettlement, aStock, anEndpoint, anErasure } from "./console-levers.mjs";
 
 async function theStorm(page) {
@@ -217,6 +218,9 @@ async function storm() {
   await anUndo(page, drop);
   await byKeyboard(page, drop);
   await aClone(page);
+  await aRoom(page);
+  await aRoomServes(page);
+  await aDraw(page);
   const auction = await anAuction(page);
   await aTier(page);
   await aBackup(page);
@@ -244,6 +248,7 @@ async function away() {
   await dialog(page).getByRole("button", { name: "Pause" }).click();
   await dialog(page).getByText("Whether it was done is not known").waitFor();
   await keep(page, "away");
+  writeFileSync(SEEN, "");
   await until("the server is back", () => existsSync(BACK));
   await page.getByText("No figures").waitFor({ state: "hidden" });
   assert.equal(await dialog(page).getByLabel("Reason").inputValue(), "before it went away");

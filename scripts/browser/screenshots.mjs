@@ -5,6 +5,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { chromium } from "playwright-core";
+import { fillRooms, roomPages } from "./screenshots-rooms.mjs";
 
 const { PUBLIC, ADMIN, OWNER, PROGRAM, PICTURES, SCRATCH, CHROMIUM = "/usr/bin/chromium" } = process.env;
 const shop = `http://${PUBLIC}`;
@@ -208,6 +209,7 @@ async function theConsole(device, goods) {
   const row = page.locator("tbody tr:visible").first();
   await look("drops", "drops", row);
   await look(`drops/${goods.runner}`, "drop", button(page, "Stock").first());
+  await look(`drops/${goods.line}`, "room", page.getByRole("region", { name: "Waiting room" }), 1800);
   await page.goto(`${console_}#/drops/new`);
   const fields = {
     Name: "Runner 05 “Slate”", SKU: "RUN-05", Currency: "EUR", "Price of a unit": "159.00", "Units per buyer": "2", Starts: `${next(11).slice(0, 10)}T12:00:00`,
@@ -252,6 +254,9 @@ async function others(device, goods) {
 }
 
 const filled = await fill();
+const kit = { drop, image, order, paid, post: (path, body) => api("POST", path, body, PUBLIC), visitor, keep, button, shop };
+const rooms = await fillRooms(kit);
+for (const device of Object.keys(DEVICES)) await roomPages(kit, device, rooms);
 const storm = spawn(PROGRAM, ["rush", "--public", PUBLIC, "--admin", ADMIN, "--drop", String(filled.runner), "--rate", "70", "--buyers", String(70 * STORM_SECONDS * 4), "--connections", "16", "--threads", "1", "--deadline", "300", "--seed", "4"], {
   env: { ...process.env, FIRSTCOME_TOKEN: OWNER }, stdio: "ignore",
 });
@@ -261,7 +266,7 @@ try {
   // The charts of the console have the seconds that it was open or that the server remembers.
   const left = STORM_SECONDS * 1000 - (Date.now() - stormed);
   if (left > 0 && !process.env.QUICK) await new Promise((go) => setTimeout(go, left));
-  for (const device of Object.keys(DEVICES)) await theConsole(device, filled);
+  for (const device of Object.keys(DEVICES)) await theConsole(device, { ...filled, line: rooms.line });
 } finally {
   storm.kill();
 }

@@ -5,6 +5,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { chromium } from "playwright-core";
+import { ordersOf } from "./orders.mjs";
 
 const { PROGRAM = "target/release/firstcome", CHROMIUM = "/usr/bin/chromium" } = process.env;
 export const WAIT_MS = 20_000;
@@ -23,10 +24,10 @@ export async function visitor(options = {}) {
 
 function watch(page) {
   page.on("console", (message) => {
-    if (message.type() === "error") complaints.push(message.text());
+    if (message.type() === "error") complaints.push({ text: message.text(), url: message.location().url });
   });
-  page.on("pageerror", (error) => complaints.push(error.message));
-  page.on("dialog", (dialog) => complaints.push(`a dialog: ${dialog.message()}`));
+  page.on("pageerror", (error) => complaints.push({ text: error.message }));
+  page.on("dialog", (dialog) => complaints.push({ text: `a dialog: ${dialog.message()}` }));
 }
 
 export async function until(what, holds) {
@@ -62,9 +63,24 @@ export class Shop {
     return (await this.operate("/v1/drops", drop)).id;
   }
 
-  async orders(dropId) {
-    const { data } = await (await fetch(`http://${this.admin}/v1/orders?drop_id=${dropId}&limit=100`)).json();
-    return data;
+  /// A drop whose start lies ahead starts within moments.
+  async begin(dropId) {
+    const { revision } = await fetch(`http://${this.admin}/v1/console/drops/${dropId}`).then((answer) => answer.json());
+    const starts_at = new Date(Date.now() + 200).toISOString();
+    await this.operate(`/v1/drops/${dropId}`, { starts_at, expected_revision: revision, reason: "a test" }, "PATCH");
+  }
+
+  /// A pause holds a blind window open: nothing is decided in it.
+  pause(dropId) {
+    return this.operate(`/v1/drops/${dropId}/pause`, { reason: "a test" });
+  }
+
+  resume(dropId) {
+    return this.operate(`/v1/drops/${dropId}/resume`, { reason: "a test" });
+  }
+
+  orders(dropId) {
+    return ordersOf(this.admin, dropId);
   }
 
   /// Asserts that a wish was granted once.
@@ -162,7 +178,7 @@ export async function run(tests, expected, { minutes = 5, lanes = 1 } = {}) {
     }
   };
   await Promise.all(Array.from({ length: lanes }, lane));
-  const refused = complaints.filter((text) => !expected.test(text));
+  const refused = complaints.filter(({ text }) => !expected.test(text)).map(({ text, url = "" }) => `${text} ${url}`);
   if (refused.length > 0) {
     failed += 1;
     console.error(`FAILED the browser complains:\n${[...new Set(refused)].join("\n")}`);

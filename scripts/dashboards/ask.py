@@ -53,6 +53,9 @@ QUIET = {
     "firstcome_mail": "the sale sends no mails; tests/mail.rs",
     "firstcome_backup": "the sale makes no backups; tests/backup_restore.rs",
     "firstcome_door_fill_ratio": "clients on loopback are exempt; tests/risk.rs",
+    "firstcome_drop_standby": "no buyer of the sale stands by",
+    "firstcome_drop_paused": "no drop of the sale is paused; scripts/alerts.sh",
+    "firstcome_room": "the sale has no waiting room; tests/series.rs, scripts/rooms.sh",
     'code=~"not-leader|behind"': "the sale is on a single machine; tests/viewed_node",
     'job="etcd"': "the sale is on a single machine, without etcd",
 }

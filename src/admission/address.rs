@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use crate::types::AddressBlock;
+
 /// Hops of a chain of proxies that are read; a longer header is not trusted.
 const HOPS_MAX: usize = 32;
 
@@ -40,6 +42,23 @@ impl ClientAddress {
             // Mapped addresses have their own network, so the two kinds never meet.
             IpAddr::V4(address) => AddressGroup(address.to_ipv6_mapped().to_bits()),
             IpAddr::V6(address) => AddressGroup(address.to_bits() >> 64 << 64),
+        }
+    }
+}
+
+impl ClientAddress {
+    /// Returns the block of this address: 24 bits of IPv4, 48 of IPv6, with a bit that tells them apart.
+    #[must_use]
+    pub const fn block(self) -> AddressBlock {
+        match self.0 {
+            IpAddr::V4(address) => {
+                let [a, b, c, _] = address.octets();
+                AddressBlock(1 << 48 | u64::from_be_bytes([0, 0, 0, 0, 0, a, b, c]))
+            }
+            IpAddr::V6(address) => {
+                let [a, b, c, d, e, f, ..] = address.octets();
+                AddressBlock(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+            }
         }
     }
 }

@@ -31,14 +31,14 @@ use super::address::ClientAddress;
 use super::risk::Risk;
 use crate::config::{AdmissionSettings, RiskSettings};
 use crate::telemetry::{Telemetry, catalogue as metric};
-use crate::types::{BuyerText, PolicyState, Tier};
+use crate::types::{AddressBlock, BuyerText, PolicyState, Tier};
 
 /// Policies that can apply to one step of a request.
 const POLICIES_MAX: usize = 4;
 
 /// The sender of a request, as the limits see it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Client(ClientKind);
+pub struct Client(ClientKind, AddressBlock);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum ClientKind {
@@ -169,7 +169,7 @@ impl Door {
         } else {
             ClientKind::Address(self.table.address_key(address.group().bits()))
         };
-        Client(kind)
+        Client(kind, address.block())
     }
 
     /// Returns whether the settings exempt an address, or the buyer whom a token proves.
@@ -393,7 +393,7 @@ fn exceeded(charge: &Charge, wait: Nanos) -> PolicyState {
 
 impl Client {
     /// A client without limits.
-    pub const EXEMPT: Client = Client(ClientKind::Exempt);
+    pub const EXEMPT: Client = Client(ClientKind::Exempt, AddressBlock(0));
 
     /// Returns whether it has no limits.
     #[must_use]

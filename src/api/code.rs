@@ -34,6 +34,10 @@ pub enum Code {
     NodeConflict,
     ChallengeRequired,
     IdentityLimitReached,
+    NotAdmitted,
+    NotOpen,
+    BeaconNotTaken,
+    AllSold,
 }
 
 /// The constant part of a problem: a row of the table.
@@ -53,7 +57,7 @@ const fn kind(number: u8, code: &'static str, status: StatusCode, title: &'stati
 
 impl Code {
     /// All codes in the order of the table.
-    pub const ALL: [Code; 30] = [
+    pub const ALL: [Code; 34] = [
         Code::Malformed,
         Code::Validation,
         Code::KeyMissing,
@@ -84,6 +88,10 @@ impl Code {
         Code::NodeConflict,
         Code::ChallengeRequired,
         Code::IdentityLimitReached,
+        Code::NotAdmitted,
+        Code::NotOpen,
+        Code::BeaconNotTaken,
+        Code::AllSold,
     ];
 
     /// The names of all codes in the order of the table.
@@ -136,6 +144,11 @@ impl Code {
             Code::NotLeader => kind(26, "not-leader", S::SERVICE_UNAVAILABLE, "Another node leads"),
             Code::Behind => kind(27, "behind", S::SERVICE_UNAVAILABLE, "Node is behind"),
             Code::IdentityLimitReached => kind(30, "identity-limit-reached", S::CONFLICT, "Limit per identity reached"),
+            Code::NotAdmitted => kind(31, "not-admitted", S::CONFLICT, "Not admitted"),
+            Code::NotOpen => kind(32, "not-open", S::FORBIDDEN, "Not open"),
+            Code::BeaconNotTaken => kind(33, "beacon-not-taken", S::CONFLICT, "Beacon not taken"),
+            // The code of SoldOut: what a client shows is the same, but asking again is of no use.
+            Code::AllSold => kind(34, "sold-out", S::GONE, "Every unit is sold"),
             Code::NodeConflict => kind(28, "node-conflict", S::CONFLICT, "Not at this node now"),
             Code::ChallengeRequired => {
                 kind(29, "challenge-required", S::PRECONDITION_REQUIRED, "Solved challenge required")

@@ -12,7 +12,15 @@ pub fn sentence(row: &HistoryRow, currency: Currency) -> String {
     let told = EventDetail::of(row, currency);
     let units = told.units();
     let said = match &*row.kind {
-        "order_reserved" => format!("the buyer reserved {units}{}", told.risk()),
+        "order_reserved" if told.is_of_line() => {
+            format!("{units} came back, and the buyer was the next in line{}", told.risk())
+        }
+        "order_reserved" => match told.detail["ticket"].as_u64() {
+            Some(ticket) => {
+                format!("recorded as no. {ticket} in the blind window, drawn, and {units} reserved{}", told.risk())
+            }
+            None => format!("the buyer reserved {units}{}", told.risk()),
+        },
         "auction_awarded" => format!("the auction awarded {units} to the buyer"),
         "order_checked_out" => "the buyer gave a contact, and the order awaits its payment".into(),
         "contact_corrected" => "the buyer corrected the contact".into(),
@@ -127,6 +135,11 @@ impl EventDetail<'_> {
         }
     }
 
+    /// Returns whether the order came from the line behind its drop.
+    fn is_of_line(&self) -> bool {
+        self.detail["standby"] == true
+    }
+
     fn risk(&self) -> String {
         match self.detail["risk"]["score"].as_u64() {
             Some(score) => format!(" at a risk score of {score}"),
@@ -168,6 +181,10 @@ mod tests {
     #[test]
     fn events_are_told_with_their_units_amounts_and_reasons() {
         assert_eq!(said("order_reserved", Some(2), None, "{}"), "the buyer reserved 2 units");
+        assert_eq!(
+            said("order_reserved", Some(1), None, r#"{"joined_seq":5,"ticket":7}"#),
+            "recorded as no. 7 in the blind window, drawn, and 1 unit reserved"
+        );
         assert_eq!(
             said("order_cancelled", Some(1), None, r#"{"by":"operator","reason":"a mistake"}"#),
             "an operator cancelled the order, and 1 unit came back; reason: a mistake"

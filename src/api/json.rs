@@ -5,9 +5,11 @@ pub mod backups;
 mod buyers;
 pub mod challenges;
 pub mod console;
+pub mod draw;
 mod encoding;
 pub mod endpoints;
 pub mod history;
+pub mod order_batches;
 pub mod payment_entry;
 pub mod payments;
 pub mod preflight;
@@ -15,8 +17,10 @@ pub mod queries;
 pub mod report;
 pub mod requests;
 pub mod responses;
+mod rooms;
 pub mod scalars;
 mod schemas;
+mod standby;
 pub mod tokens;
 pub mod undo;
 
@@ -31,8 +35,13 @@ pub use endpoints::{
     EndpointChanges, delivery_body, endpoint_body, parse_endpoint_changes, parse_new_endpoint, parse_resend,
 };
 pub use history::history_body;
+pub use order_batches::{BATCH_ORDERS_MAX, BatchOrder, BatchResult, batch_body, parse_batch};
 pub use payments::payment_body;
 pub use requests::*;
 pub use responses::*;
+pub use rooms::{
+    ADMIT_PER_SECOND_MAX, ORDER_SECONDS_MAX, OVERSUBSCRIBE_PERCENT_MAX, parse_ticket, room_body, ticket_body,
+};
 pub use schemas::{request_schemas, response_schemas};
+pub use standby::{granted_body, granted_to_another_body, left_body, recorded_body, standby_body};
 pub use undo::*;

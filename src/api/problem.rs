@@ -251,7 +251,7 @@ impl Problem {
             Problem::BadSignature => "Sign the webhook with a secret that this server knows.".into(),
             Problem::TokenTooLong { max } => format!("The token is longer than {max} bytes; leave claims out."),
             Problem::Unauthorized => "Send Authorization: Bearer with a valid token.".into(),
-            Problem::NotFound => "Check the path and the id.".into(),
+            Problem::NotFound => "Check the path, and each id in it and in the body.".into(),
             Problem::MethodNotAllowed { allow } => format!("Allowed methods: {allow}."),
             Problem::BodyTooLarge { max } => format!("The limit is {max} bytes."),
             Problem::BodyTooSlow => "The body did not arrive in time; send it without pauses.".into(),

@@ -6,26 +6,32 @@ use serde_json::{Map, Value, json};
 
 use super::code::Code;
 use super::problem::FieldError;
-use crate::engine::{Invalid, Refusal};
+use crate::engine::{BeaconObstacle, Invalid, Refusal, SoldOut};
+use crate::types::draw::TICKETS_MAX;
 use crate::types::operator_tiers::OPERATOR_TIERS_MAX;
 use crate::types::text::rfc3339;
-use crate::types::{IdentityKind, UnixMillis};
+use crate::types::{IdentityKind, RoomMember, UnixMillis};
 
 pub(super) fn retry_after(refusal: &Refusal, now: UnixMillis) -> Option<Duration> {
     match refusal {
         Refusal::DropPaused => Some(Duration::from_secs(5)),
-        Refusal::NotStarted { starts_at } => Some(Duration::from_millis(starts_at.since(now))),
+        Refusal::NotStarted { starts_at: instant } | Refusal::NotOpen { opens_at: instant } => {
+            Some(Duration::from_millis(instant.since(now)))
+        }
         Refusal::NotFound
         | Refusal::KeyReused
         | Refusal::Ended { .. }
         | Refusal::LimitReached { .. }
         | Refusal::IdentityLimitReached { .. }
-        | Refusal::SoldOut { .. }
+        | Refusal::SoldOut(_)
+        | Refusal::AllSold { .. }
         | Refusal::OrderExpired { .. }
         | Refusal::IllegalTransition { .. }
         | Refusal::MismatchStands { .. }
         | Refusal::BidTooLow { .. }
         | Refusal::ExposureReached { .. }
+        | Refusal::NotAdmitted { .. }
+        | Refusal::BeaconNotTaken { .. }
         | Refusal::PreconditionFailed { .. }
         | Refusal::Invalid(_) => None,
     }
@@ -41,9 +47,13 @@ pub(super) const fn code(refusal: &Refusal) -> Code {
         Refusal::LimitReached { .. } | Refusal::ExposureReached { .. } => Code::LimitReached,
         Refusal::IdentityLimitReached { .. } => Code::IdentityLimitReached,
         Refusal::BidTooLow { .. } => Code::BidTooLow,
-        Refusal::SoldOut { .. } => Code::SoldOut,
+        Refusal::SoldOut(_) => Code::SoldOut,
+        Refusal::AllSold { .. } => Code::AllSold,
         Refusal::OrderExpired { .. } => Code::OrderExpired,
         Refusal::IllegalTransition { .. } | Refusal::MismatchStands { .. } => Code::IllegalTransition,
+        Refusal::NotAdmitted { .. } => Code::NotAdmitted,
+        Refusal::NotOpen { .. } => Code::NotOpen,
+        Refusal::BeaconNotTaken { .. } => Code::BeaconNotTaken,
         Refusal::PreconditionFailed { .. } => Code::PreconditionFailed,
         Refusal::Invalid(_) => Code::Validation,
     }
@@ -51,7 +61,7 @@ pub(super) const fn code(refusal: &Refusal) -> Code {
 
 pub(super) fn detail(refusal: &Refusal) -> String {
     match refusal {
-        Refusal::NotFound => "Check the path and the id.".into(),
+        Refusal::NotFound => "Check the path, and each id in it and in the body.".into(),
         Refusal::KeyReused => "A retry must repeat the same request; a new request needs a new key.".into(),
         Refusal::NotStarted { starts_at } => format!("It starts at {}.", rfc3339(*starts_at)),
         Refusal::Ended { ends_at } => format!("It ended at {}.", rfc3339(*ends_at)),
@@ -66,9 +76,10 @@ pub(super) fn detail(refusal: &Refusal) -> String {
             format!("A buyer's leading bids may sum up to {}; they sum up to {}.", limit.get(), used.get())
         }
         Refusal::BidTooLow { minimum_next, .. } => format!("Bid {} or more.", minimum_next.get()),
-        Refusal::SoldOut { available, held, .. } => {
+        Refusal::SoldOut(SoldOut { available, held, .. }) => {
             format!("Available: {available}; held, and possibly available later: {held}.")
         }
+        Refusal::AllSold { .. } => "Every unit is sold; none comes back by itself.".into(),
         Refusal::OrderExpired { expired_at } => format!("It expired at {}.", rfc3339(*expired_at)),
         Refusal::IllegalTransition { from, to } => {
             format!("An order that is {} cannot become {}.", from.as_str(), to.as_str())
@@ -76,6 +87,27 @@ pub(super) fn detail(refusal: &Refusal) -> String {
         Refusal::MismatchStands { .. } => {
             "The auditor's recount differs from the counters; run `firstcome verify`.".into()
         }
+        Refusal::NotAdmitted { position: None, .. } => {
+            "Take a ticket of the drop's waiting room first, or wait for its draw.".into()
+        }
+        Refusal::NotAdmitted { position: Some(position), serving } if position.0 < *serving => {
+            "The time to order of this ticket has passed. Once every ticket has been admitted, units that are left are free for it."
+                .into()
+        }
+        Refusal::NotAdmitted { position: Some(position), serving } => {
+            format!("Position: {}; positions below {serving} have been admitted.", position.0)
+        }
+        Refusal::NotOpen { opens_at } => format!("The waiting room opens at {}.", rfc3339(*opens_at)),
+        Refusal::BeaconNotTaken { why } => match why {
+            BeaconObstacle::NotAwaited => "The drop draws without a beacon.",
+            BeaconObstacle::TicketsNotFixed => {
+                "The root of the tickets is not published yet; post the beacon after it."
+            }
+            BeaconObstacle::Posted => "The draw has its beacon.",
+            BeaconObstacle::TooLate => "The time for a beacon has passed.",
+            BeaconObstacle::Drawn => "The draw is done.",
+        }
+        .into(),
         Refusal::PreconditionFailed { revision } => format!("The drop is at revision {revision}; read it again."),
         Refusal::Invalid(invalid) => {
             let error = field_error(invalid);
@@ -108,12 +140,18 @@ pub(super) fn add_members(refusal: &Refusal, out: &mut Map<String, Value>) {
             put("current", current.get().into());
             put("minimum_next", minimum_next.get().into());
         }
-        Refusal::SoldOut { available, held, next_expiry_at } => {
+        Refusal::SoldOut(SoldOut { available, held, next_expiry_at, standby }) => {
             put("available", (*available).into());
             put("held", (*held).into());
+            put("standby", (*standby).into());
             if let Some(at) = next_expiry_at {
                 put("next_expiry_at", rfc3339(*at).into());
             }
+        }
+        Refusal::AllSold { standby } => {
+            put("available", 0.into());
+            put("held", 0.into());
+            put("standby", (*standby).into());
         }
         Refusal::OrderExpired { expired_at } => put("expired_at", rfc3339(*expired_at).into()),
         Refusal::IllegalTransition { from, to } => {
@@ -124,6 +162,14 @@ pub(super) fn add_members(refusal: &Refusal, out: &mut Map<String, Value>) {
             put("from", from.as_str().into());
             put("to", "live".into());
         }
+        Refusal::NotAdmitted { position, serving } => {
+            if let Some(position) = position {
+                put("position", position.0.into());
+            }
+            put("serving", (*serving).into());
+        }
+        Refusal::NotOpen { opens_at } => put("opens_at", rfc3339(*opens_at).into()),
+        Refusal::BeaconNotTaken { why } => put("reason", why.as_str().into()),
         Refusal::PreconditionFailed { revision } => put("revision", (*revision).into()),
         Refusal::Invalid(invalid) => {
             let error = field_error(invalid);
@@ -152,6 +198,16 @@ pub const fn pointer_of(identity: IdentityKind) -> &'static str {
     }
 }
 
+/// Returns the place of a parameter of a room in the body of a patch.
+const fn pointer_of_room(member: RoomMember) -> &'static str {
+    match member {
+        RoomMember::OpensAt => "/room/opens_at",
+        RoomMember::AdmitPerSecond => "/room/admit_per_second",
+        RoomMember::OrderSeconds => "/room/order_seconds",
+        RoomMember::OversubscribePercent => "/room/oversubscribe_percent",
+    }
+}
+
 /// Returns the mistake of a command that is invalid.
 #[must_use]
 pub fn field_error(invalid: &Invalid) -> FieldError {
@@ -162,7 +218,28 @@ pub fn field_error(invalid: &Invalid) -> FieldError {
             ("/delta", format!("{taken} units are held or sold and cannot be removed"))
         }
         Invalid::TotalTooLarge => ("/delta", "the total must be at most 4294967295".into()),
+        Invalid::RoomOpensLate => ("/room/opens_at", "must be before starts_at".into()),
+        Invalid::RoomIsOpen => {
+            let words = "must be in the future in a drop with a waiting room; it can only become later while buyers wait; here and in \
+                a drop with a blind window it stays once it has come";
+            ("/starts_at", words.into())
+        }
+        Invalid::NoRoom => ("/room", "the drop has no waiting room; a room is made with its drop".into()),
+        Invalid::RoomFixed { member, started } => {
+            let words = match (member, started) {
+                (RoomMember::AdmitPerSecond | RoomMember::OversubscribePercent, false) => {
+                    "cannot change while buyers wait for the start; it can once the sale has started"
+                }
+                _ => "cannot change once the room has opened",
+            };
+            (pointer_of_room(*member), words.into())
+        }
+        Invalid::TooManyTickets => ("", format!("the waiting room has {TICKETS_MAX} tickets, which is the maximum")),
+        Invalid::DrawNotReady => ("", "the draw's tickets are not fixed, or it waits for its beacon".into()),
+        Invalid::SeedDiffers => ("", "the seed is not the one that was committed to".into()),
+        Invalid::RootDiffers => ("", "the tickets were fixed by another root".into()),
         Invalid::TooManyDrops => ("", "the database has the maximum number of drops".into()),
+        Invalid::StandbyFull => ("", "the maximum number of buyers stand by for this drop".into()),
         Invalid::TooManyEndpoints => ("", "there are 16 endpoints, which is the maximum".into()),
         Invalid::TooManyTiers => (
             "",

@@ -12,19 +12,17 @@ use bincode::error::{DecodeError, EncodeError};
 use crate::engine::{
     AdjustStock, AuctionAwarded, AuctionCommand, AuctionCreated, AuctionEvent, AuctionSpec, Best, BidPlaced, BuyNow,
     BuyerCommand, BuyerEvent, CancelAuction, CancelByOperator, CancelledByOperator, ChangeDrop, Command, CommandKey,
-    CreateAuction, CreateDrop, CreateEndpoint, DeferredProviderEvent, DeleteEndpoint, DeliveriesMarked,
-    DeliveriesResent, DropCommand, DropCreated, DropEvent, DropPatch, DropPatched, DropSpec, EarlyEvent,
-    EndpointCommand, EndpointCreated, EndpointEvent, EndpointPatch, EndpointPatched, Event, EventBody, EventSubject,
-    FileCommand, FileEvent, Leader, MarkDeliveries, Order, OrderCommand, OrderEvent, OrderPaid, OrderReserved,
-    PatchDrop, PatchEndpoint, Payment, PaymentCommand, PaymentEvent, PaymentNotKept, PaymentReplaced, PlaceBid,
-    PlaceOrder, ProviderEventRecorded, RecordPayment, Refund, RefundFailed, RefundOrder, RefundReported, RefundSettled,
-    RememberedCommand, RememberedOrder, RemoveTier, ResendDeliveries, ReservedWithFacts, SetTier, StockAdjusted,
-    TierSet,
+    CreateAuction, CreateDrop, DeferredProviderEvent, DropCommand, DropCreated, DropEvent, DropPatch, DropPatched,
+    DropSpec, EarlyEvent, Event, EventBody, EventSubject, FileCommand, FileEvent, Leader, Order, OrderCommand,
+    OrderEvent, OrderPaid, OrderReserved, PatchDrop, Payment, PaymentCommand, PaymentEvent, PaymentNotKept,
+    PaymentReplaced, PlaceBid, PlaceOrder, ProviderEventRecorded, RecordPayment, Refund, RefundFailed, RefundOrder,
+    RefundReported, RefundSettled, RememberedCommand, RememberedOrder, RemoveTier, ReservedWithFacts, SetTier,
+    StockAdjusted, TierSet,
 };
 use crate::types::{
-    Amount, AttemptError, AuctionEnding, AuctionId, AuctionState, Currency, DeliveryMark, DeliveryState, Digest,
-    Disposition, DropId, DropState, EndpointState, EventFilter, IgnoredReason, Increment, NotKeptReason, OrderState,
-    Provider, ProviderEventKind, Quantity, ReceivedPayment, Seq, UnitPrice, UnixMillis,
+    Amount, AttemptError, AuctionEnding, AuctionId, AuctionState, Currency, Digest, Disposition, DropId, DropState,
+    EventFilter, IgnoredReason, Increment, NotKeptReason, OrderState, Provider, ProviderEventKind, Quantity,
+    ReceivedPayment, Seq, UnitPrice, UnixMillis,
 };
 
 macro_rules! encoding_of_number {
@@ -76,9 +74,42 @@ macro_rules! encoding_of_enum {
     // A variant whose content has an extension (`extensions.rs`) has a tag of its own where there is something in it.
     ($type:ident { $($tag:literal = $variant:ident $({ $($field:ident),* })? $(($item:ident))?),* $(,)? }
         extended { $($new_tag:literal = $extended:ident($content:ident)),* $(,)? }) => {
+        encoding_of_enum!($type {
+            $($tag = $variant $({ $($field),* })? $(($item))?),*
+        } extended { $($new_tag = $extended($content)),* } with_room {});
+    };
+    // A variant whose content has a waiting room or a blind window has another tag of its own; it follows the extension.
+    ($type:ident { $($tag:literal = $variant:ident $({ $($field:ident),* })? $(($item:ident))?),* $(,)? }
+        extended { $($new_tag:literal = $extended:ident($content:ident)),* $(,)? }
+        with_room { $($room_tag:literal = $roomed:ident($whole:ident)),* $(,)? }) => {
+        encoding_of_enum!($type {
+            $($tag = $variant $({ $($field),* })? $(($item))?),*
+        } extended { $($new_tag = $extended($content)),* } with_room { $($room_tag = $roomed($whole)),* }
+        changes_room {});
+    };
+    // A variant whose content changes a waiting room has a tag of its own, too (`room_changes.rs`).
+    ($type:ident { $($tag:literal = $variant:ident $({ $($field:ident),* })? $(($item:ident))?),* $(,)? }
+        extended { $($new_tag:literal = $extended:ident($content:ident)),* $(,)? }
+        with_room { $($room_tag:literal = $roomed:ident($whole:ident)),* $(,)? }
+        changes_room { $($change_tag:literal = $changed:ident($patch:ident)),* $(,)? }) => {
         impl ::bincode::enc::Encode for $type {
             fn encode<E: ::bincode::enc::Encoder>(&self, encoder: &mut E) -> Result<(), ::bincode::error::EncodeError> {
                 match self {
+                    $($type::$changed($patch)
+                        if $crate::capture::room_changes::ChangesRoom::changes($patch).is_some() =>
+                    {
+                        let tag: u8 = $change_tag;
+                        tag.encode(encoder)?;
+                        $patch.encode(encoder)?;
+                        $crate::capture::room_changes::encode_changes($patch, encoder)
+                    })*
+                    $($type::$roomed($whole) if $crate::capture::extensions::has_front($whole) => {
+                        let tag: u8 = $room_tag;
+                        tag.encode(encoder)?;
+                        $whole.encode(encoder)?;
+                        $crate::capture::extensions::Extended::encode_extension($whole, encoder)?;
+                        $crate::capture::extensions::encode_room($whole, encoder)
+                    })*
                     $($type::$extended($content) if $crate::capture::extensions::Extended::is_extended($content) => {
                         let tag: u8 = $new_tag;
                         tag.encode(encoder)?;
@@ -109,6 +140,16 @@ macro_rules! encoding_of_enum {
                         $crate::capture::extensions::decode_into(&mut $content, decoder)?;
                         $content
                     }),)*
+                    $($room_tag => $type::$roomed({
+                        let mut $whole = ::bincode::de::Decode::decode(decoder)?;
+                        $crate::capture::extensions::decode_with_room(&mut $whole, decoder)?;
+                        $whole
+                    }),)*
+                    $($change_tag => $type::$changed({
+                        let mut $patch = ::bincode::de::Decode::decode(decoder)?;
+                        $crate::capture::room_changes::decode_changes(&mut $patch, decoder)?;
+                        $patch
+                    }),)*
                     _ => {
                         let what = format!("{tag} is no {}", stringify!($type));
                         return Err(::bincode::error::DecodeError::OtherString(what));
@@ -118,6 +159,7 @@ macro_rules! encoding_of_enum {
         }
     };
 }
+pub(super) use encoding_of_number;
 pub(crate) use {encoding_of_enum, encoding_of_struct};
 
 encoding_of_number! {
@@ -128,7 +170,7 @@ encoding_of_number! {
     Amount: u64;
     UnitPrice: u64;
     UnixMillis: i64;
-    EventFilter: u32;
+    EventFilter: u64;
 }
 
 impl Encode for AttemptError {
@@ -245,6 +287,9 @@ encoding_of_struct!(DropSpec {
 } later {
     identity_limits,
     challenge,
+    room,
+    commitment,
+    blind_ms,
 });
 encoding_of_enum!(AuctionEnding { 1 = Sold, 2 = NoBids, 3 = ReserveNotMet, 4 = BoughtNow });
 encoding_of_enum!(AuctionState { 1 = Scheduled, 2 = Live, 3 = Ended(ending), 4 = Cancelled });
@@ -282,16 +327,9 @@ encoding_of_struct!(DropPatch {
     identity_limits,
     challenge,
     challenge_below,
+    room,
 });
 
-encoding_of_enum!(EndpointState { 1 = Enabled, 2 = Disabled });
-encoding_of_enum!(DeliveryState {
-    1 = Delivered,
-    2 = Waiting { attempts, next_at, trouble },
-    3 = Dead { attempts, trouble },
-});
-encoding_of_struct!(DeliveryMark { seq, fate });
-encoding_of_struct!(EndpointPatch { state, events, new_url, new_secret });
 encoding_of_struct!(CreateDrop { key, spec });
 encoding_of_struct!(PatchDrop { drop_id, expected_revision, patch, reason });
 encoding_of_struct!(ChangeDrop { drop_id, reason });
@@ -307,6 +345,10 @@ encoding_of_enum!(DropCommand {
 } extended {
     8 = Create(command),
     9 = Patch(command),
+} with_room {
+    12 = Create(command),
+} changes_room {
+    16 = Patch(command),
 });
 encoding_of_struct!(PlaceOrder { drop_id, buyer, key, quantity, contact_given } later { facts });
 encoding_of_struct!(CancelByOperator { order, reason });
@@ -317,8 +359,14 @@ encoding_of_enum!(OrderCommand {
     4 = CancelByOperator(command),
     5 = ReadContact { order },
     6 = EraseContact { order },
+    8 = PlaceOrStandBy(command),
+    9 = JoinStandby(command),
+    10 = LeaveStandby { drop_id, buyer },
+    13 = FindStandby { drop_id, buyer },
 } extended {
     7 = Place(command),
+    11 = PlaceOrStandBy(command),
+    12 = JoinStandby(command),
 });
 encoding_of_struct!(RecordPayment { order, reference, amount, currency, reason });
 encoding_of_struct!(RefundOrder { order, key, amount, restock_quantity, reason });
@@ -340,18 +388,6 @@ encoding_of_enum!(AuctionCommand {
     4 = Cancel(command),
     5 = EraseContact { auction_id, buyer },
 });
-encoding_of_struct!(CreateEndpoint { key, events, configured });
-encoding_of_struct!(PatchEndpoint { endpoint, patch, reason });
-encoding_of_struct!(DeleteEndpoint { endpoint, reason });
-encoding_of_struct!(MarkDeliveries { endpoint, revision, position, marks });
-encoding_of_struct!(ResendDeliveries { endpoint, from_seq, dead_only, reason });
-encoding_of_enum!(EndpointCommand {
-    1 = Create(command),
-    2 = Patch(command),
-    3 = Delete(command),
-    4 = Mark(command),
-    5 = Resend(command),
-});
 encoding_of_enum!(FileCommand { 1 = ExportContacts { drop_id }, 2 = RecordLoss { lost, acknowledged }, 3 = RecordStop { until } });
 encoding_of_struct!(SetTier { buyer, tier, expires_at, reason });
 encoding_of_struct!(RemoveTier { buyer, reason });
@@ -365,6 +401,7 @@ encoding_of_enum!(Command {
     6 = File(command),
     7 = Advance,
     8 = Buyer(command),
+    10 = Room(command),
 });
 
 encoding_of_struct!(Event { seq, at, prev_seq, subject, body });
@@ -383,9 +420,16 @@ encoding_of_enum!(DropEvent {
     8 = StockAdjusted(event),
     9 = MismatchFound,
     10 = MismatchCleared,
+    13 = StandbyJoined(event),
+    14 = StandbyLeft { joined, buyer, leaving },
+    16 = WindowEnded { recorded },
 } extended {
     11 = Created(event),
     12 = Patched(event),
+} with_room {
+    15 = Created(event),
+} changes_room {
+    24 = Patched(event),
 });
 encoding_of_struct!(OrderReserved { buyer, key, quantity, unit_price, expires_at });
 encoding_of_struct!(ReservedWithFacts { reserved, facts });
@@ -400,6 +444,7 @@ encoding_of_enum!(OrderEvent {
     7 = ContactRead,
     8 = ContactErased,
     9 = ReservedWithFacts(event),
+    10 = Granted(event),
 });
 encoding_of_struct!(OrderPaid { quantity, payment, retaken, reason });
 encoding_of_struct!(PaymentNotKept { payment, why, state });
@@ -438,17 +483,6 @@ encoding_of_enum!(AuctionEvent {
     6 = Awarded(event),
     7 = ContactErased { buyer },
 });
-encoding_of_struct!(EndpointCreated { key, events, configured });
-encoding_of_struct!(EndpointPatched { patch, reason });
-encoding_of_struct!(DeliveriesMarked { position, marks });
-encoding_of_struct!(DeliveriesResent { from_seq, dead_only, reason });
-encoding_of_enum!(EndpointEvent {
-    1 = Created(event),
-    2 = Patched(event),
-    3 = Deleted { reason },
-    4 = Marked(event),
-    5 = Resent(event),
-});
 encoding_of_enum!(FileEvent { 1 = ContactsExported, 2 = EventsLost { lost, acknowledged }, 3 = StopEnded { until } });
 encoding_of_struct!(TierSet { buyer, tier, expires_at, reason });
 encoding_of_enum!(BuyerEvent { 1 = TierSet(event), 2 = TierRemoved { buyer, reason } });
@@ -460,4 +494,5 @@ encoding_of_enum!(EventBody {
     5 = Endpoint { endpoint, event },
     6 = File(event),
     7 = Buyer(event),
+    9 = Room(event),
 });

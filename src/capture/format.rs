@@ -17,8 +17,11 @@ use std::io::{self, Read, Write};
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::error::EncodeError;
 
+use super::bytes::{number, read_up_to};
 use super::encoding::{encoding_of_enum, encoding_of_struct};
-use super::extensions::extension_of;
+use super::extensions::{extension_of, room_of_spec};
+pub use super::rooms::{SavedAdmission, SavedDraw, SavedPhase, SavedRecorded, SavedRoom, SavedTicket};
+pub use super::standby::{SavedGrant, SavedLeaving, SavedStandby};
 use crate::engine::{
     Admitted, AuctionSpec, Best, Command, DropSpec, Leader, Order, Outcome, RememberedCommand, RememberedOrder,
 };
@@ -30,7 +33,7 @@ use crate::types::{
 /// The first bytes of every capture.
 pub const MAGIC: [u8; 8] = *b"FCcaptur";
 /// The version of the format, and of the engine's types in it.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 /// The oldest version that is read: what came after it has tags of its own.
 const OLDEST_VERSION: u32 = 3;
 /// The length of the header.
@@ -75,6 +78,12 @@ pub enum Record {
     SnapshotEnded(u64),
     Endpoint(SavedEndpoint),
     Tier(SavedTier),
+    /// A buyer who stands by, in a snapshot.
+    Standby(Box<SavedStandby>),
+    /// The last order that a buyer got from a line, in a snapshot.
+    Granted(SavedGrant),
+    /// A buyer who left a line without an order, in a snapshot.
+    LeftLine(SavedLeaving),
     Decided(Box<Recorded>),
     Committed(Committed),
     /// So many commands were decided but not recorded; a snapshot follows.
@@ -85,6 +94,18 @@ pub enum Record {
     IdentityUsed(IdentityUsed),
     /// The identities of a live order, after it.
     Identities(OrderIdentities),
+    /// A waiting room, after the drops; its tickets and admissions follow.
+    Room(SavedRoom),
+    /// The draw of the room before it, once it has begun.
+    Draw(Box<SavedDraw>),
+    /// An order that the blind window of a drop recorded, in the order of their numbers; after the draw.
+    Recorded(SavedRecorded),
+    /// The blind window of a drop is over.
+    WindowOver(DropId),
+    /// A ticket of the room before it, in the order of their numbers.
+    Ticket(SavedTicket),
+    /// An admission of the room before it, oldest first.
+    Admission(SavedAdmission),
 }
 encoding_of_enum!(Record {
     1 = SnapshotBegun(begun),
@@ -104,8 +125,19 @@ encoding_of_enum!(Record {
     16 = IdentityUsed(used),
     17 = Identities(identities),
     18 = Tier(saved),
+    19 = Standby(saved),
+    20 = Granted(saved),
+    21 = Room(saved),
+    22 = Ticket(saved),
+    23 = Admission(saved),
+    25 = Draw(saved),
+    26 = Recorded(saved),
+    27 = WindowOver(drop_id),
+    28 = LeftLine(saved),
 } extended {
     15 = Drop(saved),
+} with_room {
+    24 = Drop(saved),
 });
 
 /// The parts of a state that are not lists.
@@ -135,6 +167,7 @@ pub struct SavedDrop {
 }
 encoding_of_struct!(SavedDrop { id, spec, held, sold, revision, paused, ended, started, mismatch, last_seq, version });
 extension_of!(SavedDrop { spec });
+room_of_spec!(SavedDrop);
 
 /// An auction of a state.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -368,8 +401,7 @@ impl<R: Read> RecordReader<R> {
         if length == 0 {
             return Err(Trouble::NotOurs("it is empty"));
         }
-        let seen = length.min(MAGIC.len());
-        if magic[..seen] != MAGIC[..seen] {
+        if !MAGIC.starts_with(&magic[..length.min(MAGIC.len())]) {
             return Err(Trouble::NotOurs("it begins with other bytes"));
         }
         let (version, rest) = number(rest);
@@ -428,25 +460,6 @@ impl<R: Read> RecordReader<R> {
         self.offset = offset.saturating_add((FRAME_BYTES + bytes) as u64);
         Ok(Some(record))
     }
-}
-
-/// The little-endian number at the front, and what follows it.
-fn number(bytes: &[u8]) -> (u32, &[u8]) {
-    bytes.split_first_chunk().map_or((0, bytes), |(number, rest)| (u32::from_le_bytes(*number), rest))
-}
-
-/// Fills `bytes` as far as the input goes.
-fn read_up_to(input: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match input.read(rest) {
-            Ok(0) => break,
-            Ok(count) => filled = filled.saturating_add(count),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 /// The digest of events: of their bytes, in order. 0 without events, so that a refusal costs nothing.

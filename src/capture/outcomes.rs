@@ -5,7 +5,10 @@ use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError, EncodeError};
 
 use super::encoding::{encoding_of_enum, encoding_of_struct};
-use crate::engine::{BidReceipt, Effect, Invalid, Outcome, Refusal, Reservation, Subject};
+use crate::engine::{
+    BidReceipt, Effect, Invalid, Outcome, RecordedReceipt, Refusal, Reservation, SoldOut, StandbyReceipt, Subject,
+    TicketReceipt,
+};
 
 encoding_of_struct!(Reservation {
     order,
@@ -27,6 +30,7 @@ impl Encode for Subject {
             Subject::Auction(id) => (4u8, id).encode(encoder),
             Subject::Bid(id, seq) => (5u8, id, seq).encode(encoder),
             Subject::Endpoint(id) => (6u8, id).encode(encoder),
+            Subject::LineEntry(joined) => (7u8, joined).encode(encoder),
         }
     }
 }
@@ -40,6 +44,7 @@ impl<Context> Decode<Context> for Subject {
             4 => Subject::Auction(Decode::decode(decoder)?),
             5 => Subject::Bid(Decode::decode(decoder)?, Decode::decode(decoder)?),
             6 => Subject::Endpoint(Decode::decode(decoder)?),
+            7 => Subject::LineEntry(Decode::decode(decoder)?),
             _ => return Err(DecodeError::Other("a number is no Subject")),
         })
     }
@@ -56,11 +61,40 @@ encoding_of_struct!(BidReceipt {
     ends_at,
     currency
 });
+encoding_of_struct!(RecordedReceipt { drop_id, seq, quantity, ticket, decided_at, repeated });
+encoding_of_struct!(StandbyReceipt {
+    drop_id,
+    seq,
+    quantity,
+    position,
+    standby,
+    available,
+    held,
+    next_expiry_at,
+    repeated
+});
+encoding_of_struct!(TicketReceipt {
+    drop_id,
+    seq,
+    number,
+    position,
+    serving,
+    state,
+    paused,
+    paused_ms,
+    order_until,
+    available,
+    held,
+    repeated
+});
 encoding_of_enum!(Effect {
     1 = Reserved(reservation),
     2 = Changed { seq, subject },
     3 = ProviderEventRecorded { seq, disposition },
     4 = Bid(receipt),
+    5 = Standby(receipt),
+    7 = Recorded(receipt),
+    6 = Ticket(receipt),
 });
 encoding_of_enum!(Outcome {
     1 = Accepted(effect),
@@ -75,7 +109,7 @@ encoding_of_enum!(Refusal {
     4 = Ended { ends_at },
     5 = DropPaused,
     6 = LimitReached { limit, used },
-    7 = SoldOut { available, held, next_expiry_at },
+    7 = SoldOut(left),
     8 = OrderExpired { expired_at },
     9 = IllegalTransition { from, to },
     10 = MismatchStands { from },
@@ -84,7 +118,14 @@ encoding_of_enum!(Refusal {
     13 = BidTooLow { current, minimum_next, ends_at },
     14 = ExposureReached { limit, used },
     15 = IdentityLimitReached { identity, limit },
+    18 = NotAdmitted { position, serving },
+    19 = NotOpen { opens_at },
+    22 = BeaconNotTaken { why },
+    30 = AllSold { standby },
+} extended {
+    16 = SoldOut(left),
 });
+encoding_of_struct!(SoldOut { available, held, next_expiry_at } later { standby });
 encoding_of_enum!(Invalid {
     1 = EndBeforeStart,
     2 = EndInThePast,
@@ -101,4 +142,13 @@ encoding_of_enum!(Invalid {
     13 = IdentityMissing { kind },
     14 = TooManyTiers,
     15 = TierEndInThePast,
+    16 = StandbyFull,
+    20 = RoomOpensLate,
+    21 = RoomIsOpen,
+    22 = TooManyTickets,
+    24 = DrawNotReady,
+    25 = SeedDiffers,
+    26 = RootDiffers,
+    32 = NoRoom,
+    33 = RoomFixed { member, started },
 });

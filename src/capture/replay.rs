@@ -163,7 +163,16 @@ impl RunningReplay {
             | Record::OfShard(_)
             | Record::IdentityUsed(_)
             | Record::Identities(_)
+            | Record::Room(_)
+            | Record::Draw(_)
+            | Record::Ticket(_)
+            | Record::Admission(_)
             | Record::Tier(_)
+            | Record::Recorded(_)
+            | Record::WindowOver(_)
+            | Record::Standby(_)
+            | Record::Granted(_)
+            | Record::LeftLine(_)
             | Record::Endpoint(_)) => match &mut self.stage {
                 Stage::Restoring(restoring) => restoring.take(part).map_err(Wrong::Damaged),
                 Stage::Nothing | Stage::Running(_) => Err(Wrong::Damaged("a part of no snapshot".into())),

@@ -3,10 +3,12 @@
 use std::io::{self, Write};
 
 use super::format::{
-    IdentityUsed, OrderIdentities, OrderKey, Record, RecordWriter, SavedAuction, SavedBest, SavedCommandKey, SavedDrop,
-    SavedEndpoint, SavedTier, SnapshotBegun, Used,
+    IdentityUsed, OrderIdentities, OrderKey, Record, RecordWriter, SavedAdmission, SavedAuction, SavedBest,
+    SavedCommandKey, SavedDraw, SavedDrop, SavedEndpoint, SavedGrant, SavedLeaving, SavedRecorded, SavedRoom,
+    SavedStandby, SavedTicket, SavedTier, SnapshotBegun, Used,
 };
-use crate::engine::{AuctionEntry, DropEntry, Endpoint, RememberedOrder, State, invariants};
+use super::rooms::SavedPhase;
+use crate::engine::{AuctionEntry, DropEntry, Endpoint, PlaceEnding, RememberedOrder, Room, State, invariants};
 use crate::types::{OperatorTier, Shard, UnixMillis};
 
 /// Writes a state between two batches: live orders and nothing that a running batch holds.
@@ -40,6 +42,34 @@ pub(super) fn write<W: Write>(state: &State, output: &mut RecordWriter<W>) -> io
             part(&Record::IdentityUsed(IdentityUsed { drop_id: entry.id, identity, units }))?;
         }
     }
+    for entry in state.drops() {
+        let Some(room) = &entry.room else { continue };
+        let (drop_id, first) = (entry.id, room.admissions.first().map_or(room.serving, |first| first.from));
+        let Room { opened, served_at, rate_from, returned, clock, .. } = **room;
+        part(&Record::Room(SavedRoom { drop_id, opened, first, served_at, rate_from, returned, clock }))?;
+        if let Some(phase) = room.draw.as_ref().and_then(|draw| SavedPhase::of(&draw.phase)) {
+            part(&Record::Draw(Box::new(SavedDraw { drop_id, phase })))?;
+        }
+        for ticket in &room.tickets {
+            part(&Record::Ticket(SavedTicket { drop_id, buyer: ticket.buyer, ordered: ticket.ordered }))?;
+        }
+        for admission in room.admissions.iter() {
+            part(&Record::Admission(SavedAdmission { drop_id, until: admission.until, at: admission.at }))?;
+        }
+    }
+    for entry in state.drops().filter(|entry| entry.spec.blind_ms > 0 && !entry.ended) {
+        let drop_id = entry.id;
+        let Some(window) = &entry.blind else {
+            part(&Record::WindowOver(drop_id))?;
+            continue;
+        };
+        if let Some(phase) = SavedPhase::of(&window.draw.phase) {
+            part(&Record::Draw(Box::new(SavedDraw { drop_id, phase })))?;
+        }
+        for (seq, quantity) in window.recorded().iter().copied() {
+            part(&Record::Recorded(SavedRecorded { drop_id, seq, quantity }))?;
+        }
+    }
     for auction in state.auctions() {
         part(&Record::Auction(Box::new(saved_auction(auction))))?;
         for (buyer, best) in &auction.best {
@@ -65,6 +95,19 @@ pub(super) fn write<W: Write>(state: &State, output: &mut RecordWriter<W>) -> io
     }
     for (buyer, tier) in state.operator_tiers() {
         part(&Record::Tier(SavedTier { buyer, tier: tier.tier, expires_at: tier.expires_at }))?;
+    }
+    for entry in state.drops() {
+        for (seq, waiting) in entry.standby.iter().flat_map(|line| line.entries()) {
+            let (drop_id, waiting) = (entry.id, waiting.clone());
+            part(&Record::Standby(Box::new(SavedStandby { drop_id, seq, waiting })))?;
+        }
+        for (buyer, ending) in entry.standby.iter().flat_map(|line| line.endings()) {
+            let (drop_id, buyer) = (entry.id, *buyer);
+            part(&match *ending {
+                PlaceEnding::Ordered(order) => Record::Granted(SavedGrant { drop_id, buyer, order }),
+                PlaceEnding::Left(joined) => Record::LeftLine(SavedLeaving { drop_id, buyer, joined }),
+            })?;
+        }
     }
     output.write(&Record::SnapshotEnded(parts))
 }
@@ -164,6 +207,43 @@ impl Restoring {
             Record::Tier(SavedTier { buyer, tier, expires_at }) => {
                 self.state().restore_operator_tier(buyer, OperatorTier { tier, expires_at });
             }
+            Record::Room(saved) => return self.take_room(&saved),
+            Record::Draw(saved) => return self.take_draw(*saved),
+            Record::Ticket(SavedTicket { drop_id, buyer, ordered }) => {
+                if !self.state().restore_ticket(drop_id, buyer, ordered) {
+                    return Err(format!("a ticket of drop {drop_id}, which has no room, or of a buyer who has one"));
+                }
+            }
+            Record::Admission(SavedAdmission { drop_id, until, at }) => {
+                let room = self.state().room_mut(drop_id);
+                match room.filter(|room| room.is_drawn() && room.serving < until && until <= room.ticket_count()) {
+                    Some(room) => room.add_admission(until, at),
+                    None => return Err(format!("an admission of drop {drop_id} that does not follow the last one")),
+                }
+            }
+            Record::Standby(saved) => {
+                let SavedStandby { drop_id, seq, waiting } = *saved;
+                if !self.state().restore_standby(drop_id, seq, waiting) {
+                    return Err(format!("entry {seq} is of a line that cannot have it"));
+                }
+            }
+            Record::Recorded(SavedRecorded { drop_id, seq, quantity }) => {
+                let window = self.state().window_mut(drop_id);
+                if !window.is_some_and(|window| window.record(seq, quantity)) {
+                    return Err(format!("order {seq} is of a window that cannot have recorded it"));
+                }
+            }
+            Record::WindowOver(drop_id) => self.state().forget_window(drop_id),
+            Record::Granted(SavedGrant { drop_id, buyer, order }) => {
+                if !self.state().restore_ending(drop_id, buyer, Some(PlaceEnding::Ordered(order))) {
+                    return Err(format!("order {order} is of a line that cannot have made it"));
+                }
+            }
+            Record::LeftLine(SavedLeaving { drop_id, buyer, joined }) => {
+                if !self.state().restore_ending(drop_id, buyer, Some(PlaceEnding::Left(joined))) {
+                    return Err(format!("entry {joined} is of a line that cannot have had it"));
+                }
+            }
             Record::OfShard(_)
             | Record::Drop(_)
             | Record::LiveOrder(_)
@@ -174,6 +254,29 @@ impl Restoring {
             | Record::Committed(_)
             | Record::Gap(_) => return Err("a record that may not stand within a snapshot".into()),
         }
+        Ok(())
+    }
+
+    fn take_room(&mut self, saved: &SavedRoom) -> Result<(), String> {
+        let SavedRoom { drop_id, opened, first, served_at, rate_from, returned, clock } = *saved;
+        let state = self.state();
+        let room = state.room_mut(drop_id);
+        let room = room.ok_or_else(|| format!("a room of drop {drop_id}, which has none"))?;
+        (room.serving, room.served_at, room.rate_from, room.returned) = (first, served_at, rate_from, returned);
+        room.clock = clock;
+        if opened {
+            state.open_room(drop_id);
+        }
+        Ok(())
+    }
+
+    fn take_draw(&mut self, saved: SavedDraw) -> Result<(), String> {
+        let SavedDraw { drop_id, phase } = saved;
+        // The draw of a window that has ended: its end is no longer due.
+        self.state().unschedule_window_end(drop_id);
+        let draw = self.state().draw_mut(drop_id);
+        let draw = draw.ok_or_else(|| format!("a draw of drop {drop_id}, which has none"))?;
+        draw.phase = phase.restore(&draw.commitment)?;
         Ok(())
     }
 
@@ -193,6 +296,9 @@ impl Restoring {
         }
         let auctions = std::mem::take(&mut self.auctions);
         self.state().restore_auctions(auctions);
+        self.state().settle_windows();
+        self.state().restore_offers();
+        self.state().schedule_rooms();
         let Some(mut state) = self.state else { return Err("a snapshot without a state".into()) };
         let strange =
             |found: Shard| format!("a state of shard {} has drops of shard {}", self.shard.get(), found.get());
@@ -212,5 +318,7 @@ fn entry_of(saved: SavedDrop) -> DropEntry {
     entry.started = saved.started;
     entry.mismatch = saved.mismatch;
     entry.version = saved.version;
+    entry.room = entry.room.filter(|_| !saved.ended);
+    entry.blind = entry.blind.filter(|_| !saved.ended);
     entry
 }

@@ -1,12 +1,15 @@
-//! `firstcome drop`: creates, lists, shows, pauses, resumes, closes and clones drops, and changes their stock.
+//! `firstcome drop`: creates, lists, shows, pauses, resumes, closes and clones drops, changes their stock, and posts
+//! the beacons of their draws.
 
 mod fields;
+mod room;
 
 use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
-use self::fields::DropFields;
+use self::fields::{DropFields, RoomPaceFields};
+use self::room::BeaconArgs;
 use super::verbs::arguments::{BodyBuilder, whole};
 use super::verbs::table::{TableColumn, amount, number, text};
 use super::verbs::{
@@ -26,6 +29,8 @@ const EXAMPLES: &str = "Examples:
 const CREATE_EXAMPLES: &str = "Examples:
   firstcome drop create --sku SHOE-42 --name 'Limited shoe' --price 49.90 --currency EUR --total 500 --start 2026-12-01T10:00:00Z
   firstcome drop create --sku T --name Test --price 1 --currency EUR --total 5 --start now --end +2h --per-buyer 2
+  firstcome drop create --sku SHOE-42 --name 'Limited shoe' --price 49.90 --currency EUR --total 500 --start +1h --room-opens +30m --admit-per-second 50
+  firstcome drop create --sku SHOE-42 --name 'Limited shoe' --price 49.90 --currency EUR --total 500 --start +1h --room-opens +30m --admit-per-second 50 --draw random --beacon required --beacon-seconds 10m
 
 All mistakes are reported at once. A command that is cut off can be repeated with the same --key: it makes no second drop.";
 
@@ -56,11 +61,18 @@ const STOCK_EXAMPLES: &str = "Examples:
 
 The drop is read first, and nothing is changed if another operator changes its total meanwhile. Held and sold units cannot be removed.";
 
+const ROOM_EXAMPLES: &str = "Examples:
+  firstcome drop room 7
+  firstcome drop room 7 --json | jq .serving
+  firstcome drop room 7 --admit-per-second 20 --reason 'the shop is slow'
+
+Until the room opens all of these may change; once the sale has started --admit-per-second and --oversubscribe may. The drop is read first, and nothing is changed if another operator changes it meanwhile.";
+
 const CLONE_EXAMPLES: &str = "Examples:
   firstcome drop clone 7 --start 2026-12-08T10:00:00Z
   firstcome drop clone 7 --start +1h --total 100 --name 'The second chance'
 
-The new drop has everything that the old one has, its first total units included, except what the arguments say. Its window is as long as that of the old one, unless there is --end.";
+The new drop has everything that the old one has, its first total units included, except what the arguments say. Its window is as long as that of the old one, unless there is --end; a waiting room opens as long before its start, unless there is --room-opens.";
 
 #[derive(Args, Debug)]
 #[command(after_help = format!("{EXAMPLES}\n\n{ALL_VERBS}"))]
@@ -129,6 +141,24 @@ enum DropVerb {
         #[command(flatten)]
         admin: AdminArgs,
     },
+    /// Show the waiting room of a drop, or change its speed
+    #[command(after_help = format!("{ROOM_EXAMPLES}\n\n{ALL_VERBS}"))]
+    Room {
+        /// Number of the drop
+        drop: String,
+        #[command(flatten)]
+        fields: Box<RoomPaceFields>,
+        /// Reason for the audit log, of a change
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        public: PublicArgs,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Post the public randomness that the draw of a drop's waiting room waits for
+    #[command(after_help = format!("{}\n\n{ALL_VERBS}", room::BEACON_EXAMPLES))]
+    Beacon(BeaconArgs),
     /// Create a drop like another one
     #[command(after_help = format!("{CLONE_EXAMPLES}\n\n{ALL_VERBS}"))]
     Clone {
@@ -193,6 +223,9 @@ const IN_FULL: &[TableColumn] = &[
     text("identity_limits"),
     text("challenge"),
     text("challenge_below"),
+    text("room"),
+    text("commitment"),
+    number("standby"),
     number("revision"),
 ];
 
@@ -246,6 +279,10 @@ pub fn run(args: &DropArgs) -> Result<(), Exit> {
                 let change = change_of(drop, add.as_deref(), remove.as_deref())?;
                 stock(change, reason, &OperatorSession::new(admin, Some(public))?).await
             }
+            DropVerb::Room { drop, fields, reason, public, admin } => {
+                room::run(drop, fields, reason.as_deref(), &OperatorSession::new(admin, Some(public))?).await
+            }
+            DropVerb::Beacon(args) => room::post_beacon(args).await,
             DropVerb::Clone { drop, fields, key, public, admin } => {
                 clone(drop, fields, key, &OperatorSession::new(admin, Some(public))?).await
             }
@@ -263,6 +300,7 @@ async fn create(fields: &DropFields, key: &KeyArgs, admin: &AdminArgs) -> Result
     let mut body = BodyBuilder::new(Map::new(), wall_clock());
     fields.put(&mut body);
     fields::require_all(&mut body);
+    fields.require_room(&mut body);
     let call = VerbCall { body: Some(body.finish()?), key: Some(key), ..VerbCall::default() };
     OperatorSession::new(admin, None)?.change(&CREATE, &call).await
 }
@@ -308,6 +346,7 @@ async fn clone(drop: &str, fields: &DropFields, key: &KeyArgs, session: &Operato
     if let Some(end) = moved_end(&original, &body) {
         body["ends_at"] = end;
     }
+    room::move_opening(&original, &mut body);
     session.change(&CREATE, &VerbCall { body: Some(body), key: Some(key), ..VerbCall::default() }).await
 }
 

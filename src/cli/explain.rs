@@ -1,8 +1,12 @@
-//! `firstcome explain`: says what happened to an order, to a buyer in a drop, or why a request was refused. It reads the
-//! audit through the admin listener, so that it works beside a running sale and needs no access to its files.
+//! `firstcome explain`: says what happened to an order, a buyer in a drop, a ticket or a place in a line, or why a request
+//! was refused. It reads the audit through the admin listener, so that it works beside a running sale and needs no access to
+//! its files.
 
+mod line;
 mod past;
 mod refusal;
+mod rows;
+mod standby;
 
 use std::path::PathBuf;
 
@@ -22,17 +26,22 @@ use crate::types::{Amount, Currency, Quantity, money};
 const EXAMPLES: &str = "Examples:
   firstcome explain FC-C1SM                            what happened to the order
   firstcome explain --buyer ann --drop 7               all orders of a buyer in a drop
+  firstcome explain --ticket 41 --drop 7               a ticket of a waiting room: its position, and when it was admitted;
+                                                       or an order that a blind window recorded, and what came of it
+  firstcome explain --standby 4711 --drop 7            a place in the line: its position, and what came of it
   firstcome explain --refusal no.json --drop 7 --buyer ann --quantity 2
                                                        decide the refused order again
   firstcome explain FC-C1SM --refusal no.json          decide the refused request about an order again
 
 FILE is the problem document of a refusal, as the client got it. The drop or the order is counted again from the audit up to its as_of_seq, and the engine decides again. The audit has no identities, so caps on them are compared but not decided again; nor are bids and operators' requests.
 
+A ticket or a recorded order is named by its number. A place in the line is named by the event of its joining: Firstcome-Seq of the answer, or joined_seq of its order in the audit. The audit names no buyer of these.
+
 Exit codes of --refusal: 1 if the decision would be another.";
 
 #[derive(Args, Debug)]
 #[command(after_help = format!("{EXAMPLES}\n\n{ALL_VERBS}"),
-    group = ArgGroup::new("subject").args(["order", "refusal", "buyer"]).multiple(true).required(true))]
+    group = ArgGroup::new("subject").args(["order", "refusal", "buyer", "ticket", "standby"]).multiple(true).required(true))]
 pub struct ExplainArgs {
     /// Code or id of the order
     #[arg(conflicts_with_all = ["drop", "buyer"])]
@@ -46,6 +55,12 @@ pub struct ExplainArgs {
     /// The buyer, as the shop names them
     #[arg(long, value_name = "BUYER", requires = "drop")]
     buyer: Option<String>,
+    /// Number of a ticket of the drop's waiting room, or of an order that its blind window recorded
+    #[arg(long, value_name = "NUMBER", requires = "drop", conflicts_with_all = ["order", "buyer", "refusal"])]
+    ticket: Option<String>,
+    /// Event with which a buyer joined the line behind the drop
+    #[arg(long, value_name = "EVENT", requires = "drop", conflicts_with_all = ["order", "buyer", "refusal", "ticket"])]
+    standby: Option<String>,
     /// Units that the refused order asked for
     #[arg(long, value_name = "N", default_value = "1", requires = "refusal")]
     quantity: String,
@@ -78,8 +93,12 @@ const ORDERS_SHOWN_MAX: usize = 50;
 /// 1, 64 or 69 and a line for each mistake.
 pub fn run(args: &ExplainArgs) -> Result<(), Exit> {
     let mut mistakes = Vec::new();
-    let drop = args.drop.as_deref().map(|text| whole(text).map_err(|mistake| format!("--drop {text}: {mistake}")));
-    let drop = drop.transpose().map_err(|mistake| mistakes.push(mistake)).ok().flatten();
+    let mut number = |flag: &str, text: Option<&str>| {
+        let text = text?;
+        whole(text).map_err(|mistake| mistakes.push(format!("{flag} {text}: {mistake}"))).ok()
+    };
+    let drop = number("--drop", args.drop.as_deref());
+    let (ticket, standby) = (number("--ticket", args.ticket.as_deref()), number("--standby", args.standby.as_deref()));
     let quantity = whole(&args.quantity).ok().and_then(|number| u16::try_from(number).ok()).and_then(Quantity::new);
     if quantity.is_none() {
         mistakes.push(format!("--quantity {}: must be a whole number from 1 to 65535", args.quantity));
@@ -97,6 +116,11 @@ pub fn run(args: &ExplainArgs) -> Result<(), Exit> {
         if let Some(refused) = &refused {
             refused.require_reach(&session).await?;
         }
+        match (drop, ticket, standby) {
+            (Some(drop), Some(ticket), _) => return line::explain_ticket(&session, drop, ticket).await,
+            (Some(drop), None, Some(joined)) => return standby::explain_standby(&session, drop, joined).await,
+            (None, _, _) | (Some(_), None, None) => {}
+        }
         match (&refused, &args.order, drop, &args.buyer) {
             (Some(refused), Some(order), _, _) => {
                 let order = order::find(&session, order).await?;
@@ -113,7 +137,9 @@ pub fn run(args: &ExplainArgs) -> Result<(), Exit> {
             }
             (None, Some(order), _, _) => explain_order(&session, order).await,
             (None, None, Some(drop), Some(buyer)) => explain_buyer(&session, drop, buyer).await,
-            (_, None, _, _) => Err(Exit::usage("name an order, or a buyer and a drop")),
+            (_, None, _, _) => {
+                Err(Exit::usage("name an order, or a drop with a buyer, a ticket or a place in its line"))
+            }
         }
     })
 }

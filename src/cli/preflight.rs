@@ -1,5 +1,7 @@
 //! `firstcome preflight`: checks before a sale that the running server, its machine and its monitoring are ready.
 //!
+//! With `--plan` it compares the plan of a sale with this machine instead, without a server.
+//!
 //! About thirty requests that only read, so it may run during a sale. It writes a small file beside the database, to
 //! measure the disk, and one test alert to the Alertmanager that was given.
 
@@ -16,7 +18,7 @@ use crate::config::{Config, TlsFiles};
 use crate::exit::Exit;
 use crate::output;
 use crate::preflight::finding::{self, Finding, Verdict};
-use crate::preflight::{alerts, backup, machine, mail_server, price, public_url, secrets, server};
+use crate::preflight::{alerts, backup, machine, mail_server, plan, price, public_url, room, secrets, server};
 use crate::telemetry::catalogue as metric;
 use crate::telemetry::page::MetricsPage;
 use crate::writer::clock::wall_clock;
@@ -25,21 +27,27 @@ const EXAMPLES: &str = "Examples:
   firstcome preflight 7 --config firstcome.toml --backup /backup/latest.db
   firstcome preflight 7 --prometheus http://127.0.0.1:9090 --alertmanager http://127.0.0.1:9093
   firstcome preflight 7 --json | jq '.checks[] | select(.verdict != \"pass\")'
+  firstcome preflight --plan --config firstcome.toml
 
 Run it on the server's machine, as the server's user, with the server's own --config and FIRSTCOME__ variables: they give the server's addresses, limits and secrets.
 
 It only reads and does not disturb a running sale. With --alertmanager it sends one test alert (FirstcomePreflight, severity none), which ends after a minute.
 
+With --plan it needs no server: it compares the settings plan.buyers, plan.units, plan.orders_per_second and plan.reads_per_second with this machine in less than ten seconds. It measures fsyncs where the database is or will be, lets the real engine and store record orders in a scratch database there, which is removed, and never opens the real one. Run it on an idle machine, not during a sale: it takes a core and the disk.
+
 If operators have tokens, set FIRSTCOME_TOKEN to a token with the role operator.
 
-Exit codes: 0 all checks pass or warn; 1 a check fails; 64 wrong argument or setting; 69 the server is unreachable or refuses, or there is no such drop.";
+Exit codes: 0 all checks pass or warn; 1 a check fails, or the plan does not fit; 64 wrong argument or setting; 69 the server is unreachable or refuses, or there is no such drop; 73 with --plan: nothing can be written beside the database.";
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct PreflightArgs {
     /// Number of the drop
-    #[arg(value_parser = value_parser!(u32).range(1..))]
-    drop: u32,
+    #[arg(value_parser = value_parser!(u32).range(1..), required_unless_present = "plan")]
+    drop: Option<u32>,
+    /// Compare the plan of the settings (plan.orders_per_second and others) with this machine, without a server
+    #[arg(long, conflicts_with_all = ["drop", "public", "admin", "ca", "backup", "prometheus", "alertmanager"])]
+    plan: bool,
     /// TOML file with the server's settings
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -76,17 +84,61 @@ pub struct PreflightArgs {
 pub fn run(args: &PreflightArgs) -> Result<(), Exit> {
     let flags: Vec<(&'static str, String)> = args.data.iter().map(|data| ("data", data.clone())).collect();
     let config = serve::load_config(args.config.as_deref(), &flags)?;
+    let Some(drop) = args.drop else { return compare_plan(args, &config) };
     let systems = Systems::of(args, &config)?;
-    let (title, findings) = block_on(check_all(args, &config, &systems))?;
+    let (title, findings) = block_on(check_all(args, drop, &config, &systems))?;
+    let json = || finding::json(drop, &systems.admin.url, &findings);
+    print(args, &title, &findings, json);
+    conclude("not ready", &findings)
+}
+
+/// Compares the plan of the settings with this machine.
+fn compare_plan(args: &PreflightArgs, config: &Config) -> Result<(), Exit> {
+    let planned = &config.plan;
+    let needed = [
+        ("plan.buyers", planned.buyers),
+        ("plan.units", planned.units),
+        ("plan.orders_per_second", planned.orders_per_second),
+    ];
+    let missing: Vec<&str> = needed.into_iter().filter(|(_, value)| *value == 0).map(|(name, _)| name).collect();
+    if !missing.is_empty() {
+        let line = format!(
+            "--plan needs a plan: set {} in --config, and plan.reads_per_second if pages poll the server",
+            missing.join(", ")
+        );
+        return Err(Exit::usage(line));
+    }
+    if cfg!(debug_assertions) {
+        output::note("this is a debug build: it is several times slower than the one that sells (cargo run --release)");
+    }
+    let measured = plan::measure(config).map_err(Exit::cannot_create)?;
+    let findings = plan::judge(planned, config, &measured);
+    let title = format!(
+        "the plan of {} buyers, {} units, {} orders/s and {} reads/s on this machine",
+        planned.buyers, planned.units, planned.orders_per_second, planned.reads_per_second
+    );
+    print(args, &title, &findings, || finding::with_checks(plan::json(planned, &measured), &findings));
+    if !args.json {
+        let fits = findings.iter().all(|finding| finding.verdict != Verdict::Fail);
+        output::line(if fits { "the plan fits this machine" } else { "the plan does not fit this machine" });
+    }
+    conclude("the plan does not fit", &findings)
+}
+
+fn print(args: &PreflightArgs, title: &str, findings: &[Finding], json: impl FnOnce() -> Value) {
     if args.json {
-        output::line(finding::json(args.drop, &systems.admin.url, &findings));
+        output::line(json());
     } else {
         output::line(title);
-        finding::table(&findings).iter().for_each(output::line);
+        finding::table(findings).iter().for_each(output::line);
     }
+}
+
+/// The end of the command: 1 if a check fails.
+fn conclude(what: &str, findings: &[Finding]) -> Result<(), Exit> {
     let failed = findings.iter().filter(|finding| finding.verdict == Verdict::Fail);
     let failed: Vec<&str> = failed.map(|finding| finding.check).collect();
-    if failed.is_empty() { Ok(()) } else { Err(Exit::failed(format!("not ready: {}", failed.join(", ")))) }
+    if failed.is_empty() { Ok(()) } else { Err(Exit::failed(format!("{what}: {}", failed.join(", ")))) }
 }
 
 /// The systems that are checked.
@@ -113,13 +165,18 @@ impl Systems {
     }
 }
 
-async fn check_all(args: &PreflightArgs, config: &Config, systems: &Systems) -> Result<(String, Vec<Finding>), Exit> {
+async fn check_all(
+    args: &PreflightArgs,
+    drop_id: u32,
+    config: &Config,
+    systems: &Systems,
+) -> Result<(String, Vec<Finding>), Exit> {
     let Systems { public, admin, prometheus, alertmanager } = systems;
     let failed = |error: RequestError| admin.exit("/metrics", &error);
     let text = admin.get_text("/metrics").await.map_err(failed)?;
     let page = MetricsPage::parse(&text).map_err(|wrong| failed(RequestError::Invalid(wrong.to_string())))?;
-    let path = format!("/v1/drops/{}", args.drop);
-    let (drop, response) = read_drop(public, &path, args.drop).await?;
+    let path = format!("/v1/drops/{drop_id}");
+    let (drop, response) = read_drop(public, &path, drop_id).await?;
     let wall = wall_clock();
 
     let total = drop["total"].as_u64().unwrap_or(0);
@@ -133,6 +190,7 @@ async fn check_all(args: &PreflightArgs, config: &Config, systems: &Systems) -> 
 
     let mut findings = server::readiness(ready, &page, config);
     findings.extend([server::drop_state(&drop), server::stock(&drop, &page), server::leftovers(&drop)]);
+    findings.extend(room::room(&drop, config));
     findings.push(price::price(&drop, config));
     findings.push(public_url::public_url(public).await);
     findings.push(server::reads(public, &path).await.map_err(|error| public.exit(&path, &error))?);
@@ -146,10 +204,10 @@ async fn check_all(args: &PreflightArgs, config: &Config, systems: &Systems) -> 
     findings.extend(mail_server::mail_server(config).await);
     findings.push(backup::backup(args.backup.as_deref(), &config.data));
     findings.extend(alerts::rules(prometheus.as_ref(), &alerts::all_names()).await);
-    findings.push(alerts::test_alert(alertmanager.as_ref(), args.drop).await);
+    findings.push(alerts::test_alert(alertmanager.as_ref(), drop_id).await);
 
     let name = printable(drop["name"].as_str().unwrap_or(""));
-    Ok((format!("before the sale of drop {}, {name}, {total} units, at {}", args.drop, admin.url), findings))
+    Ok((format!("before the sale of drop {drop_id}, {name}, {total} units, at {}", admin.url), findings))
 }
 
 /// Reads the drop as buyers see it; returns its JSON and the response.

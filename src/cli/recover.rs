@@ -8,6 +8,7 @@ use crate::exit::Exit;
 use crate::output;
 use crate::store::open::DATABASE_FILE;
 use crate::store::recover::{AcceptedRisks, recover_telling};
+use crate::types::DropId;
 use crate::writer::clock::wall_clock;
 
 const EXAMPLES: &str = "Examples:
@@ -52,9 +53,23 @@ pub fn run(args: &RecoverArgs) -> Result<(), Exit> {
     if recovered.lost > 0 {
         output::line(format!("{} events are lost; the audit log records it, and a new epoch began", recovered.lost));
     }
+    if let Some(paused) = of_paused_draws(&recovered.paused) {
+        output::line(paused);
+    }
     if args.without_watermark && recovered.lost == 0 {
         output::line("a new epoch began: no cached response of the earlier file stands for this one");
     }
     output::line(format!("recovered: start the server again; the old files are in {}", recovered.kept.display()));
     Ok(())
+}
+
+/// Returns what to do with drops that are paused because their draw may be among what is lost; `None` without any.
+pub(super) fn of_paused_draws(paused: &[DropId]) -> Option<String> {
+    let drops: Vec<String> = paused.iter().map(ToString::to_string).collect();
+    (!drops.is_empty()).then(|| {
+        format!(
+            "paused: drop {}. What is missing may have drawn its tickets and published the seed. Close it and sell by a new drop, or resume it to draw again, by a seed that may be known",
+            drops.join(", ")
+        )
+    })
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::recover::of_paused_draws;
 use crate::exit::Exit;
 use crate::output;
 use crate::store::open::DATABASE_FILE;
@@ -80,6 +81,9 @@ fn tell(restored: &Restored) {
     }
     if restored.lost > 0 {
         output::note(format!("{} events are lost; the audit log records it", restored.lost));
+    }
+    if let Some(paused) = of_paused_draws(&restored.paused) {
+        output::note(paused);
     }
     if restored.missing.is_none() {
         output::note(

@@ -6,12 +6,13 @@ use std::path::Path;
 
 use crate::exit::{self, Exit};
 use crate::load::bids::{self, LoadParams};
-use crate::load::{ladder, mixed, run};
+use crate::load::{ladder, mixed, pay, rooms, run};
 use crate::output;
 use check::{MixedPlan, RushPlan};
 
 mod arguments;
 mod check;
+mod crowd_options;
 
 pub use arguments::RushArgs;
 
@@ -21,7 +22,7 @@ pub use arguments::RushArgs;
 /// See the exit codes in the help; 73 where a file cannot be written.
 pub fn run(args: RushArgs) -> Result<(), Exit> {
     let (json, html) = (args.json.clone(), args.ladder.html.clone());
-    let RushPlan { plan, ladder, bids, mixed } = check::plan(args)?;
+    let RushPlan { plan, ladder, bids, mixed, room, pay } = check::plan(args)?;
     let json = json.as_deref().map(|path| create("--json", path)).transpose()?;
     if cfg!(debug_assertions) {
         output::note("this is a debug build: the check holds, the figures mean nothing (cargo run --release)");
@@ -31,6 +32,18 @@ pub fn run(args: RushArgs) -> Result<(), Exit> {
         print(report.table());
         write_json(json, &report.json())?;
         return if fails_if_missed { conclude(&report.failures()) } else { Ok(()) };
+    }
+    if let Some(room) = room {
+        let report = rooms::run(&room)?;
+        print(report.table());
+        write_json(json, &report.json())?;
+        return conclude(&report.failures());
+    }
+    if let Some(pay) = pay {
+        let report = pay::run(&pay)?;
+        print(report.table());
+        write_json(json, &report.json())?;
+        return conclude(&report.failures());
     }
     if let Some(bids) = bids {
         let params = LoadParams {

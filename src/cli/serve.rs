@@ -330,6 +330,9 @@ fn make_demo_drop(writer: &WriterHandle, provider: Option<Provider>) -> Result<D
         payment_seconds: 900,
         identity_limits: IdentityLimits::default(),
         challenge: ChallengeRule::default(),
+        room: None,
+        commitment: None,
+        blind_ms: 0,
     };
     let key =
         CommandKey { digest: digests.command_key(KeyScope::CreateDrop, "demo", &key), params: digests.params(b"demo") };

@@ -27,6 +27,8 @@ Commands, one frame per line; frames sent and received are printed as text:
   reserve DROP QUANTITY BUYER [KEY]   order; KEY: 32 hex digits, by default new
   bid AUCTION USER AMOUNT             bid, in minor units
   subscribe AUCTION [SEQ]             receive the changes of an auction
+  join DROP BUYER                     take a ticket of a drop's waiting room, or get the buyer's again
+  room DROP [SEQ]                     receive the changes of a drop's waiting room
   hello [TOKEN]                       authenticate, if buyers have tokens
   ping [WORD]                         WORD: up to 8 bytes
   raw HEX                             send these bytes as they are
@@ -84,7 +86,7 @@ fn read_input() -> mpsc::Receiver<std::io::Result<String>> {
     std::thread::spawn(move || {
         let stdin = std::io::stdin();
         if stdin.is_terminal() {
-            output::note("commands: reserve, bid, subscribe, hello, ping, raw, quit; see --help");
+            output::note("commands: reserve, bid, subscribe, join, room, hello, ping, raw, quit; see --help");
         }
         for line in stdin.lock().lines() {
             if sender.blocking_send(line).is_err() {

@@ -328,6 +328,10 @@ pub struct AuctionSettings {
 pub struct PlanSettings {
     pub requests_per_second: u32,
     pub depletion_seconds: u32,
+    pub buyers: u32,
+    pub units: u32,
+    pub orders_per_second: u32,
+    pub reads_per_second: u32,
 }
 
 /// Backups that the server makes by itself.

@@ -20,10 +20,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "file with the endpoint's secret (`whsec_…`, readable by its owner only); a new one takes effect at the next start, and the old one keeps signing for 24 hours",
         |c, t| c.outbox.endpoint_secret_file = file(t)
     ),
-    setting!("outbox.endpoint_events", "*", "list", "event types sent to the endpoint; `*`: all", |c, t| c
-        .outbox
-        .endpoint_events =
-        events(t)?),
+    setting!(
+        "outbox.endpoint_events",
+        "*",
+        "list",
+        "event types sent to the endpoint; `*`: all but `standby.left`",
+        |c, t| c.outbox.endpoint_events = events(t)?
+    ),
     setting!(
         "outbox.allow_private_networks",
         "",

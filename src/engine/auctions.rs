@@ -66,6 +66,9 @@ impl AuctionSpec {
             payment_seconds: self.payment_seconds,
             identity_limits: IdentityLimits::default(),
             challenge: ChallengeRule::default(),
+            room: None,
+            commitment: None,
+            blind_ms: 0,
         }
     }
 
@@ -237,15 +240,25 @@ impl State {
         self.auctions.iter()
     }
 
-    /// Returns whether an auction's unit is offered to a buyer, or may be, if the state advances to `at`.
+    /// Returns whether an auction's unit, or one for which buyers stand by, is offered to a buyer, or a waiting room admits buyers, or
+    /// may, if the state advances to `at`.
     #[must_use]
     pub fn offers_a_unit_until(&self, at: UnixMillis) -> bool {
         let due = self.due.iter().take_while(|(due_at, _)| *due_at <= at);
         due.into_iter().any(|(_, due)| match due {
-            Due::AuctionEnd(_) | Due::AuctionOffer(_) => true,
-            Due::OrderExpiry(drop_id) => self.auction_of(*drop_id).is_some(),
-            Due::DropStart(_) | Due::AuctionStart(_) | Due::DropEnd(_) => false,
+            Due::AuctionEnd(_) | Due::AuctionOffer(_) | Due::StandbyOffer(_) => true,
+            Due::RoomAdmission(_) => true,
+            Due::OrderExpiry(drop_id) | Due::DropStart(drop_id) => {
+                self.auction_of(*drop_id).is_some() || self.has_standby(*drop_id) || self.has_room(*drop_id)
+            }
+            Due::RoomOpening(_) | Due::WindowEnd(_) | Due::AuctionStart(_) | Due::BeaconEnd(_) | Due::DropEnd(_) => {
+                false
+            }
         })
+    }
+
+    fn has_room(&self, drop_id: DropId) -> bool {
+        self.drops.get(drop_id.place_in(self.shard)).is_some_and(|entry| entry.room.is_some())
     }
 
     fn auction_of(&self, drop_id: DropId) -> Option<AuctionId> {

@@ -11,7 +11,9 @@ pub(super) mod file;
 pub(super) mod order;
 pub(super) mod payment;
 mod refunds;
+pub(super) mod room;
 pub(super) mod settlement;
+mod standby;
 
 pub use auction::{AuctionCommand, BuyNow, CancelAuction, CreateAuction, PlaceBid};
 pub use buyer::{BuyerCommand, RemoveTier, SetTier};
@@ -20,6 +22,7 @@ pub use endpoint::{CreateEndpoint, DeleteEndpoint, EndpointCommand, MarkDeliveri
 pub use file::FileCommand;
 pub use order::{CancelByOperator, OrderCommand, PlaceOrder};
 pub use payment::{PaymentCommand, RecordPayment, RecordProviderEvent, RefundOrder};
+pub use room::{FinishDraw, PostBeacon, RoomCommand, TakeTicket};
 pub use settlement::{KnownRefund, SettleRefund};
 
 use super::{Decision, Outcome};
@@ -42,6 +45,8 @@ pub enum Command {
     File(FileCommand),
     /// A command about a buyer.
     Buyer(Box<BuyerCommand>),
+    /// A command about a waiting room.
+    Room(RoomCommand),
     /// Does what is due, and nothing else.
     Advance,
 }
@@ -77,7 +82,7 @@ macro_rules! names {
 }
 use names;
 
-const NOUNS: [&[&str]; 7] = [
+const NOUNS: [&[&str]; 8] = [
     DropCommand::NAMES,
     OrderCommand::NAMES,
     PaymentCommand::NAMES,
@@ -85,6 +90,7 @@ const NOUNS: [&[&str]; 7] = [
     EndpointCommand::NAMES,
     FileCommand::NAMES,
     BuyerCommand::NAMES,
+    RoomCommand::NAMES,
 ];
 
 /// The number of names of the first `nouns` nouns.
@@ -114,7 +120,8 @@ pub const COMMAND_NAMES: [&str; names_of(NOUNS.len())] = {
 };
 
 /// The position of each noun's first name.
-const FIRST: [usize; NOUNS.len()] = [0, names_of(1), names_of(2), names_of(3), names_of(4), names_of(5), names_of(6)];
+const FIRST: [usize; NOUNS.len()] =
+    [0, names_of(1), names_of(2), names_of(3), names_of(4), names_of(5), names_of(6), names_of(7)];
 
 impl Command {
     /// Returns the digest of the buyer whom a command is about.
@@ -128,8 +135,15 @@ impl Command {
             | Command::Auction(_)
             | Command::Endpoint(_)
             | Command::File(_)
+            | Command::Room(_)
             | Command::Advance => None,
         }
+    }
+
+    /// The order that this command would make, now or when units come back.
+    #[must_use]
+    pub const fn placed(&self) -> Option<&PlaceOrder> {
+        if let Command::Order(command) = self { command.placed() } else { None }
     }
 
     /// The position of this command's name in [`COMMAND_NAMES`]; `Advance` is internal and has none.
@@ -143,6 +157,7 @@ impl Command {
             Command::Endpoint(command) => FIRST[4] + command.index(),
             Command::File(command) => FIRST[5] + command.index(),
             Command::Buyer(command) => FIRST[6] + command.index(),
+            Command::Room(command) => FIRST[7] + command.index(),
             Command::Advance => return None,
         })
     }
@@ -158,6 +173,7 @@ impl Command {
             | Command::Endpoint(_)
             | Command::File(_)
             | Command::Buyer(_)
+            | Command::Room(_)
             | Command::Advance => None,
         }
     }
@@ -199,13 +215,13 @@ impl Command {
 
     /// The drop whose per-second figures this command belongs to, where the command itself names one.
     #[must_use]
-    pub const fn named_drop(&self) -> Option<DropId> {
+    pub fn named_drop(&self) -> Option<DropId> {
         match self {
             Command::Drop(command) => command.drop_id(),
-            Command::Order(OrderCommand::Place(order)) => Some(order.drop_id),
+            Command::Order(command) => command.drop_id(),
+            Command::Room(command) => Some(command.drop_id()),
             Command::File(FileCommand::ExportContacts { drop_id }) => *drop_id,
-            Command::Order(_)
-            | Command::Payment(_)
+            Command::Payment(_)
             | Command::Auction(_)
             | Command::Endpoint(_)
             | Command::Buyer(_)
@@ -226,6 +242,7 @@ pub(super) fn decide(decision: &mut Decision<'_>, command: &Command) -> Outcome 
         Command::Endpoint(command) => endpoint::decide(decision, command),
         Command::File(command) => file::decide(decision, command),
         Command::Buyer(command) => buyer::decide(decision, command),
+        Command::Room(command) => room::decide(decision, command),
         Command::Advance => return Outcome::Advanced,
     };
     decision.outcome(decided)

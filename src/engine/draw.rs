@@ -1,5 +1,5 @@
 //! The draw of a waiting room, which buyers can verify: the order of tickets, the tree that binds them, and the check of a
-//! transcript. No drop has a room yet: this is the part that can be judged by itself (`tests/draw.rs`).
+//! transcript. This is the part that can be judged by itself (`tests/draw.rs`); `engine/draws.rs` has the phases of a room's.
 //!
 //! The operator publishes the commitment, SHA-256 of the seed, before the room opens. Once the gathering has ended, number and
 //! root of the tickets are fixed ([`TicketSet`]); then the beacon, public randomness, may come, and the seed is published. The

@@ -1,11 +1,12 @@
 //! Drops in memory: their counters, their window, and the units that each buyer has.
 
-use std::collections::{BTreeSet, HashMap};
-use std::hash::BuildHasherDefault;
+use std::collections::BTreeSet;
 
-use super::idempotency::DigestHasher;
+use super::blind::BlindWindow;
+use super::digest_map::DigestMap;
 use super::identities::IdentityUnits;
-use super::{DropSpec, Due, EventHeader, Refusal, State, StockDelta};
+use super::line::StandbyLine;
+use super::{DropSpec, Due, EventHeader, Refusal, Room, State, StockDelta};
 use crate::types::{AuctionId, Digest, DropId, DropState, Seq, UnixMillis};
 
 /// A drop in memory.
@@ -34,23 +35,36 @@ pub struct DropEntry {
     /// The last event that changed the drop as clients see it.
     pub version: Seq,
     /// Units that each buyer holds or has bought; empty once the drop has ended.
-    pub(crate) used: HashMap<Digest, u32, BuildHasherDefault<DigestHasher>>,
+    pub(crate) used: DigestMap<u32>,
     /// True if there is a cap on an identity, so that an order of any other drop costs a comparison.
     pub(crate) capped: bool,
     /// Units that orders with the same identity hold or have bought; empty once the drop has ended.
     pub(crate) identity_units: IdentityUnits,
     /// The instants at which its live orders expire.
     pub(crate) expiries: BTreeSet<(UnixMillis, Seq)>,
+    /// The waiting room, until the drop has ended.
+    pub room: Option<Box<Room>>,
+    /// The buyers who stand by, if there are any.
+    pub(crate) standby: Option<Box<StandbyLine>>,
+    /// The blind window, until every recorded order is decided.
+    pub(crate) blind: Option<Box<BlindWindow>>,
 }
 
 impl DropEntry {
     /// A drop as its creation makes it.
     #[must_use]
     pub fn created(id: DropId, spec: Box<DropSpec>, seq: Seq, at: UnixMillis) -> DropEntry {
+        let mut room = spec.room.as_deref().map(|room| Box::new(Room::new(*room, spec.commitment, at)));
+        let started = spec.has_started(at);
+        if let Some(room) = room.as_mut().filter(|_| started) {
+            room.begin_draw();
+        }
         DropEntry {
             id,
-            started: spec.has_started(at),
+            started,
             capped: !spec.identity_limits.is_empty(),
+            room,
+            blind: BlindWindow::of(&spec),
             spec,
             held: 0,
             sold: 0,
@@ -61,9 +75,10 @@ impl DropEntry {
             mismatch: false,
             last_seq: seq,
             version: seq,
-            used: HashMap::default(),
+            used: DigestMap::default(),
             identity_units: IdentityUnits::default(),
             expiries: BTreeSet::new(),
+            standby: None,
         }
     }
 
@@ -148,22 +163,44 @@ pub(super) fn ended(entry: &DropEntry) -> Refusal {
     Refusal::Ended { ends_at: entry.spec.ends_at.unwrap_or_default() }
 }
 
-/// Moves the counters and the version of an event's drop: by its own events, and by those of its orders.
-pub(super) fn count(state: &mut State, event: EventHeader, delta: Option<StockDelta>) {
-    let Some(drop_id) = event.drop_id() else { return };
+/// Moves the counters and the version of an event's drop: by its own events, and by those of its orders. Returns whether the
+/// drop has a waiting room, a blind window or buyers stand by.
+pub(super) fn count(state: &mut State, event: EventHeader, delta: Option<StockDelta>) -> bool {
+    let Some(drop_id) = event.drop_id() else { return false };
     let Some(entry) = state.drops.get_mut(drop_id.place_in(state.shard)) else {
         panic!("event {} is about drop {drop_id}, which does not exist", event.seq)
     };
     if let Some(delta) = delta {
         entry.move_counters(delta);
         entry.version = event.seq;
+        if let Some(room) = &mut entry.room {
+            room.count_returned(&delta);
+            room.version_at = event.at;
+        }
     }
     if event.order().is_none() {
         entry.last_seq = event.seq;
     }
+    entry.room.is_some() || entry.standby.is_some() || entry.blind.is_some()
 }
 
 impl DropEntry {
+    /// Pauses the drop, and stops the clock of its room.
+    pub(super) fn pause(&mut self, at: UnixMillis) {
+        self.paused = true;
+        if let Some(room) = &mut self.room {
+            room.clock.stop(at);
+        }
+    }
+
+    /// Lets the drop and the clock of its room go on.
+    pub(super) fn resume(&mut self, at: UnixMillis) {
+        self.paused = false;
+        if let Some(room) = &mut self.room {
+            room.clock.go_on(at);
+        }
+    }
+
     pub(super) fn count_revision(&mut self) {
         self.revision = self.revision.checked_add(1).unwrap_or_else(|| panic!("drop {}: revisions used up", self.id));
     }
@@ -176,12 +213,16 @@ impl State {
         if entry.ended {
             return;
         }
+        if let Some(room) = entry.room.as_ref().filter(|room| !room.opened) {
+            self.due.insert((room.spec.opens_at, Due::RoomOpening(drop_id)));
+        }
         if !entry.started {
             self.due.insert((entry.spec.starts_at, Due::DropStart(drop_id)));
         }
         if let Some(ends_at) = entry.spec.ends_at {
             self.due.insert((ends_at, Due::DropEnd(drop_id)));
         }
+        self.schedule_window_end(drop_id);
     }
 
     pub(super) fn unschedule_window(&mut self, drop_id: DropId, starts_at: UnixMillis, ends_at: Option<UnixMillis>) {

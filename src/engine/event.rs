@@ -10,18 +10,21 @@ pub(super) mod file;
 pub(super) mod metadata;
 pub(super) mod order;
 pub(super) mod payment;
+pub(super) mod room;
+pub(super) mod standby;
 
 pub use auction::{AuctionAwarded, AuctionCreated, AuctionEvent, BidPlaced};
 pub use buyer::{BuyerEvent, TierSet};
-pub use drop::{DropCreated, DropEvent, DropPatched, StockAdjusted};
+pub use drop::{DropCreated, DropEvent, DropPatched, StandbyJoined, StandbyLeaving, StockAdjusted};
 pub use endpoint::{DeliveriesMarked, DeliveriesResent, EndpointCreated, EndpointEvent, EndpointPatched};
 pub use file::FileEvent;
 pub use metadata::{EventHeader, EventSubject, StockDelta};
-pub use order::{CancelledByOperator, OrderEvent, OrderReserved, ReservedWithFacts};
+pub use order::{CancelledByOperator, OrderEvent, OrderReserved, ReservedWithFacts, StandbyGranted};
 pub use payment::{
     DeferredProviderEvent, EarlyEvent, OrderPaid, PaymentEvent, PaymentNotKept, PaymentReplaced, ProviderEventRecorded,
     Refund, RefundFailed, RefundReported, RefundSettled,
 };
+pub use room::{BeaconPosted, DrawFinished, RoomEvent, TicketTaken};
 
 use super::CommandKey;
 use crate::types::{AuctionId, DropId, Seq, UnixMillis};
@@ -59,6 +62,7 @@ pub enum EventBody {
     },
     File(FileEvent),
     Buyer(Box<BuyerEvent>),
+    Room(RoomEvent),
 }
 
 impl From<DropEvent> for EventBody {
@@ -76,6 +80,12 @@ impl From<OrderEvent> for EventBody {
 impl From<PaymentEvent> for EventBody {
     fn from(event: PaymentEvent) -> EventBody {
         EventBody::Payment(event)
+    }
+}
+
+impl From<RoomEvent> for EventBody {
+    fn from(event: RoomEvent) -> EventBody {
+        EventBody::Room(event)
     }
 }
 
@@ -97,6 +107,7 @@ impl EventBody {
             EventBody::Endpoint { event, .. } => event.name(),
             EventBody::File(event) => event.name(),
             EventBody::Buyer(event) => event.name(),
+            EventBody::Room(event) => event.name(),
         }
     }
 }
@@ -137,8 +148,14 @@ impl Event {
             | EventBody::Payment(_)
             | EventBody::Auction { .. }
             | EventBody::File(_)
-            | EventBody::Buyer(_) => None,
+            | EventBody::Buyer(_)
+            | EventBody::Room(_) => None,
         }
+    }
+
+    /// Returns whether a buyer joins the line of a drop, which may be the first.
+    pub(super) const fn joins_line(&self) -> bool {
+        matches!(self.body, EventBody::Drop(DropEvent::StandbyJoined(_)))
     }
 
     /// The changes to the counters of its drop; `None` where the drop as clients see it stays as it is, so that
@@ -154,8 +171,8 @@ impl Event {
             }
             EventBody::Auction { event: AuctionEvent::Awarded(_), .. } => Some(StockDelta::held(1)),
             EventBody::Auction { event: AuctionEvent::ContactErased { .. }, .. } => None,
-            // The version of an auction is that of its hidden drop.
-            EventBody::Auction { .. } => Some(StockDelta::default()),
+            // The version of an auction is that of its hidden drop, and that of a room its drop's.
+            EventBody::Auction { .. } | EventBody::Room(_) => Some(StockDelta::default()),
             EventBody::Endpoint { .. } | EventBody::File(_) | EventBody::Buyer(_) => None,
         }
     }

@@ -3,10 +3,10 @@
 //! A key is remembered as long as its order is live and 24 hours after that; other commands' keys 24 hours after the
 //! command. There are at most `max` of them: then the oldest that is no longer needed for a live order goes early.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt::Debug;
-use std::hash::{BuildHasherDefault, Hasher};
 
+use super::digest_map::DigestMap;
 use crate::types::{Digest, Quantity, Seq, UnixMillis};
 
 /// The time for which a key is remembered after its order has ended, or after its command: 24 hours, as at Stripe.
@@ -78,7 +78,7 @@ impl Remembered for RememberedCommand {
 /// Keys and what is remembered of them.
 #[derive(Clone, Debug)]
 pub struct Retained<T: Remembered> {
-    by_key: HashMap<Digest, T::Kept, BuildHasherDefault<DigestHasher>>,
+    by_key: DigestMap<T::Kept>,
     /// Those that nothing live needs, by the instant since when, with the seq to order equals: ascending.
     idle: VecDeque<(UnixMillis, Seq, Digest)>,
     max: usize,
@@ -89,7 +89,7 @@ impl<T: Remembered> Retained<T> {
     /// No keys, and room for `max`.
     #[must_use]
     pub fn new(max: usize) -> Retained<T> {
-        Retained { by_key: HashMap::default(), idle: VecDeque::new(), max, evicted: 0 }
+        Retained { by_key: DigestMap::default(), idle: VecDeque::new(), max, evicted: 0 }
     }
 
     /// Returns the memory of a key.
@@ -130,7 +130,7 @@ impl<T: Remembered> Retained<T> {
 
     /// From `since` on nothing live needs the key: it stays for [`KEY_RETENTION_MS`]. `seq` orders equals.
     pub fn release(&mut self, key: Digest, since: UnixMillis, seq: Seq) {
-        if !self.by_key.contains_key(&key) {
+        if !self.by_key.contains(&key) {
             return;
         }
         let idle = (since, seq, key);
@@ -176,24 +176,6 @@ impl<T: Remembered> PartialEq for Retained<T> {
     /// Compares the remembered keys; the number of evicted ones does not count.
     fn eq(&self, other: &Retained<T>) -> bool {
         self.max == other.max && self.by_key == other.by_key && self.idle == other.idle
-    }
-}
-
-/// Digests are keyed and uniform already: their first eight bytes are the hash. Clients cannot choose them.
-#[derive(Clone, Default)]
-pub struct DigestHasher(u64);
-
-impl Hasher for DigestHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk::<8>() {
-            self.0 = u64::from_le_bytes(*first);
-        }
-    }
-
-    fn write_usize(&mut self, _length_prefix: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

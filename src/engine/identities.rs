@@ -3,16 +3,13 @@
 //!
 //! Digests are made for one kind and one drop, so that a drop counts all kinds in one map.
 
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
-
-use super::idempotency::DigestHasher;
+use super::digest_map::DigestMap;
 use super::{DropEntry, Invalid, Refusal, State};
 use crate::failpoints::{self, Bug};
 use crate::types::{Digest, DropId, IdentityDigests, IdentityKind, Quantity, Seq};
 
 /// Units by the digest of an identity.
-pub(crate) type IdentityUnits = HashMap<Digest, u32, BuildHasherDefault<DigestHasher>>;
+pub(crate) type IdentityUnits = DigestMap<u32>;
 
 impl DropEntry {
     /// Units that orders with an identity hold or have bought, while the drop has not ended.

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::{AuctionEntry, Due, State};
-use crate::types::{Amount, AuctionState, Digest, DropId, OrderState, Seq, UnixMillis};
+use super::digest_map::DigestMap;
+use super::{AuctionEntry, DropEntry, Due, Order, State};
+use crate::types::{Amount, AuctionId, AuctionState, Digest, DropId, IdentityDigests, OrderState, UnixMillis};
 
 /// The recount of one drop from the orders in memory.
 #[derive(Default)]
 struct Recount {
     held: u64,
-    used: BTreeMap<Digest, u64>,
-    identities: BTreeMap<Digest, u64>,
-    expiries: Vec<(UnixMillis, Seq)>,
+    used: DigestMap<u64>,
+    by_identity: DigestMap<u64>,
+    /// The number of live orders, each of which has its expiry on the list.
+    live: usize,
 }
 
 /// The part of the work due at the state's instant that is done.
@@ -56,27 +58,41 @@ fn check_done(state: &State, done: Done) -> Result<(), String> {
         if recount.held != u64::from(entry.held) {
             return Err(format!("drop {id}: held is {}, its live orders hold {}", entry.held, recount.held));
         }
-        if !entry.expiries.iter().eq(recount.expiries.iter()) {
+        if entry.expiries.len() != recount.live {
             return Err(format!("drop {id}: the expiries are not those of its live orders"));
         }
-        if !entry.ended {
-            for (buyer, held) in &recount.used {
-                if *held > u64::from(entry.used_by(buyer)) {
-                    return Err(format!("drop {id}: a buyer holds {held} units, {} are counted", entry.used_by(buyer)));
-                }
-            }
-            for (identity, held) in &recount.identities {
-                let counted = entry.used_by_identity(identity);
-                if *held > u64::from(counted) {
-                    return Err(format!("drop {id}: orders of an identity hold {held} units, {counted} are counted"));
-                }
-            }
-        }
         let starts_next = done == Done::Part && !entry.started && entry.spec.starts_at == state.at;
+        if entry
+            .room
+            .as_ref()
+            .and_then(|room| room.draw.as_ref())
+            .is_some_and(|draw| draw.tickets().is_some() != entry.started)
+        {
+            return Err(format!("drop {id}: started is {}, but its draw has not begun with it", entry.started));
+        }
         let started = entry.ended || starts_next || entry.started == entry.spec.has_started(state.at);
         if !started {
             return Err(format!("drop {id}: started is {}, but not by its start", entry.started));
         }
+    }
+    let rooms = state.drops.iter().filter_map(|entry| Some((entry.id, entry.room.as_ref()?.contradiction()?)));
+    if let Some((id, what)) = rooms.into_iter().next() {
+        return Err(format!("the room of drop {id}: {what}"));
+    }
+    let stopped = |entry: &&super::DropEntry| entry.room.as_ref().is_some_and(|room| room.is_stopped() != entry.paused);
+    if let Some(entry) = state.drops.iter().find(stopped) {
+        return Err(format!("the room of drop {}: its clock runs in a pause, or stands still without one", entry.id));
+    }
+    let lines = state.drops.iter().filter_map(|entry| Some((entry.id, entry.standby.as_ref()?.contradiction()?)));
+    if let Some((id, what)) = lines.into_iter().next() {
+        return Err(format!("the line of drop {id}: {what}"));
+    }
+    let windows = state
+        .drops
+        .iter()
+        .filter_map(|entry| Some((entry.id, entry.blind.as_ref()?.contradiction(entry.standby.as_deref())?)));
+    if let Some((id, what)) = windows.into_iter().next() {
+        return Err(format!("the blind window of drop {id}: {what}"));
     }
     check_counts(state)?;
     check_due(state)
@@ -118,30 +134,100 @@ fn recount(state: &State, done: Done) -> Result<BTreeMap<DropId, Recount>, Strin
             }
             let recount = recounts.entry(order.drop_id).or_default();
             recount.held = recount.held.saturating_add(u64::from(order.taken()));
-            let used = recount.used.entry(order.buyer).or_default();
-            *used = used.saturating_add(u64::from(order.taken()));
-            for (_, identity) in state.identities_of(*seq).iter() {
-                let used = recount.identities.entry(identity).or_default();
-                *used = used.saturating_add(u64::from(order.taken()));
+            recount.live = recount.live.saturating_add(1);
+            let Some(entry) = state.drop_entry(order.drop_id) else { continue };
+            if !entry.expiries.contains(&(order.expires_at, *seq)) {
+                return Err(format!("drop {}: the expiries are not those of its live orders", order.drop_id));
             }
-            recount.expiries.push((order.expires_at, order.seq));
+            if !entry.ended {
+                recount.add_units(entry, order, &state.identities_of(*seq))?;
+            }
         }
-    }
-    for recount in recounts.values_mut() {
-        recount.expiries.sort_unstable();
     }
     Ok(recounts)
 }
 
+impl Recount {
+    /// Adds the units of a live order to those of its buyer and of its identities. The last order of each has the whole sum.
+    fn add_units(&mut self, entry: &DropEntry, order: &Order, identities: &IdentityDigests) -> Result<(), String> {
+        let (id, counted) = (entry.id, entry.used_by(&order.buyer));
+        let held = add(&mut self.used, order.buyer, order.taken());
+        if held > u64::from(counted) {
+            return Err(format!("drop {id}: a buyer holds {held} units, {counted} are counted"));
+        }
+        for (_, identity) in identities.iter() {
+            let counted = entry.used_by_identity(&identity);
+            let held = add(&mut self.by_identity, identity, order.taken());
+            if held > u64::from(counted) {
+                return Err(format!("drop {id}: orders of an identity hold {held} units, {counted} are counted"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds units of a digest, and returns their sum.
+fn add(units: &mut DigestMap<u64>, digest: Digest, more: u16) -> u64 {
+    let sum = units.get(&digest).copied().unwrap_or(0).saturating_add(u64::from(more));
+    units.insert(digest, sum);
+    sum
+}
+
+/// The offers that are due, of lines and of auctions.
+struct OwedOffers {
+    lines: BTreeMap<DropId, (UnixMillis, Due)>,
+    auctions: BTreeMap<AuctionId, (UnixMillis, Due)>,
+}
+
+fn owed_offers(state: &State) -> OwedOffers {
+    let mut owed = OwedOffers { lines: BTreeMap::new(), auctions: BTreeMap::new() };
+    for (at, due) in &state.due {
+        match due {
+            Due::StandbyOffer(id) => drop(owed.lines.insert(*id, (*at, *due))),
+            Due::AuctionOffer(id) => drop(owed.auctions.insert(*id, (*at, *due))),
+            Due::RoomOpening(_)
+            | Due::DropStart(_)
+            | Due::AuctionStart(_)
+            | Due::BeaconEnd(_)
+            | Due::WindowEnd(_)
+            | Due::OrderExpiry(_)
+            | Due::RoomAdmission(_)
+            | Due::DropEnd(_)
+            | Due::AuctionEnd(_) => {}
+        }
+    }
+    owed
+}
+
 fn check_due(state: &State) -> Result<(), String> {
     let mut expected = std::collections::BTreeSet::new();
+    let offers = owed_offers(state);
     for entry in &state.drops {
         if let Some((at, _)) = entry.next_expiry() {
             expected.insert((at, Due::OrderExpiry(entry.id)));
         }
+        if let Some(line) = &entry.standby {
+            if entry.ended || line.is_over() || entry.auction.is_some() {
+                return Err(format!("drop {}: a line that should not be", entry.id));
+            }
+            // The event that made it so says since when it is owed.
+            let owed = offers.lines.get(&entry.id);
+            if owed.is_some() != entry.owes_an_offer().is_some() {
+                return Err(format!("drop {}: an offer is due, or is not, against what its line says", entry.id));
+            }
+            expected.extend(owed.copied());
+        }
         if entry.ended {
             continue;
         }
+        if let Some(room) = entry.room.as_ref().filter(|room| !room.opened) {
+            expected.insert((room.spec.opens_at, Due::RoomOpening(entry.id)));
+        }
+        let waits_until = entry.room.as_ref().and_then(|room| room.draw.as_ref()?.waits_until());
+        expected.extend(waits_until.map(|at| (at, Due::BeaconEnd(entry.id))));
+        let next_admission = entry.next_admission().map(|at| at.max(state.stopped_until));
+        expected.extend(next_admission.map(|at| (at, Due::RoomAdmission(entry.id))));
+        expected.extend(entry.window_end().map(|at| (at, Due::WindowEnd(entry.id))));
         if !entry.started {
             expected.insert((entry.spec.starts_at, Due::DropStart(entry.id)));
         }
@@ -158,7 +244,7 @@ fn check_due(state: &State) -> Result<(), String> {
         let hidden = state.drop_entry(auction.drop_id).filter(|entry| entry.auction == Some(auction.id));
         let Some(hidden) = hidden else { return Err(format!("auction {}: its drop is another's", auction.id)) };
         // The event that made it so says since when it is owed.
-        let owed = state.due.iter().find(|(_, due)| *due == Due::AuctionOffer(auction.id));
+        let owed = offers.auctions.get(&auction.id);
         if owed.is_some() != auction.owes_an_award(hidden) {
             return Err(format!("auction {}: an award is due, or is not, against what it says", auction.id));
         }

@@ -1,8 +1,8 @@
 //! The outcomes of commands.
 
 use crate::types::{
-    Amount, AuctionId, Currency, Disposition, DropId, DropState, IdentityKind, OrderState, Quantity, Seq, UnitPrice,
-    UnixMillis,
+    Amount, AuctionId, Currency, Disposition, DropId, DropState, IdentityKind, OrderState, Quantity, RoomMember,
+    RoomState, Seq, TicketNumber, TicketPosition, UnitPrice, UnixMillis,
 };
 
 /// The answer to a command. Definite once the writer's batch is durable.
@@ -45,6 +45,12 @@ pub enum Effect {
     },
     /// A bid was placed, or is the bidder's own standing one.
     Bid(BidReceipt),
+    /// A ticket was taken, or is the buyer's own.
+    Ticket(TicketReceipt),
+    /// A buyer stands by.
+    Standby(StandbyReceipt),
+    /// An order is recorded in the blind window of its drop.
+    Recorded(RecordedReceipt),
 }
 
 /// The resource that a command changed.
@@ -58,6 +64,8 @@ pub enum Subject {
     Endpoint(Seq),
     /// The file as a whole.
     File,
+    /// A place in a line that ended without an order, by the event by which its buyer joined.
+    LineEntry(Seq),
 }
 
 /// The result of a bid: everything that its answer says, so that the hot path reads nothing.
@@ -77,6 +85,75 @@ pub struct BidReceipt {
     pub ends_at: UnixMillis,
     /// The currency of all amounts.
     pub currency: Currency,
+}
+
+/// The result of a request for a ticket: everything that its answer says, so that the hot path reads nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TicketReceipt {
+    pub drop_id: DropId,
+    /// The ticket's event; of a ticket that the buyer had, the last event that the answer saw.
+    pub seq: Seq,
+    pub number: TicketNumber,
+    /// The position, once it is known.
+    pub position: Option<TicketPosition>,
+    /// The first position that has not been admitted.
+    pub serving: u32,
+    pub state: RoomState,
+    /// True while an operator has paused the drop: no buyer is admitted.
+    pub paused: bool,
+    /// The length of all pauses that are over, in milliseconds.
+    pub paused_ms: i64,
+    /// The exclusive end of an admitted buyer's time to order; it may have passed. `None` while that time stands still.
+    pub order_until: Option<UnixMillis>,
+    /// Units that are free.
+    pub available: u32,
+    /// Units of live orders, which may come back.
+    pub held: u32,
+    /// True if the buyer had it before.
+    pub repeated: bool,
+}
+
+impl TicketReceipt {
+    /// Number of tickets before it that are not admitted yet; `None` once it is admitted, or while its position is unknown.
+    #[must_use]
+    pub fn ahead(&self) -> Option<u32> {
+        self.position?.0.checked_sub(self.serving)
+    }
+}
+
+/// An order that waits for the draw of a blind window: everything that the answer says, so that it reads nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RecordedReceipt {
+    pub drop_id: DropId,
+    /// The event that recorded the order; of one that was recorded before, the last event that the answer saw.
+    pub seq: Seq,
+    pub quantity: Quantity,
+    /// The number of the order in the window, by arrival, from 1.
+    pub ticket: TicketNumber,
+    /// The end of the window: the draw and the decisions come next.
+    pub decided_at: UnixMillis,
+    /// True if it was recorded before.
+    pub repeated: bool,
+}
+
+/// A buyer's place in the line of a drop: everything that the answer says, so that it reads nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StandbyReceipt {
+    pub drop_id: DropId,
+    /// The event by which the buyer joined; of an entry that stood, the last event that the answer saw.
+    pub seq: Seq,
+    pub quantity: Quantity,
+    /// The place in the line, from 1.
+    pub position: u32,
+    /// The number of buyers who stand by.
+    pub standby: u32,
+    pub available: u32,
+    /// Held units: some may come back.
+    pub held: u32,
+    /// The latest instant at which the first of them comes back.
+    pub next_expiry_at: Option<UnixMillis>,
+    /// True if the buyer stood by before.
+    pub repeated: bool,
 }
 
 /// A fresh order.
@@ -107,10 +184,21 @@ pub enum Refusal {
     KeyReused,
     /// The drop's start lies ahead.
     NotStarted { starts_at: UnixMillis },
+    /// The waiting room's opening lies ahead.
+    NotOpen { opens_at: UnixMillis },
     /// The drop is over.
     Ended { ends_at: UnixMillis },
     /// An operator or the auditor stopped new orders.
     DropPaused,
+    /// The buyer has no ticket, is not admitted yet, or has let the time to order pass.
+    NotAdmitted {
+        /// The position of the buyer's ticket.
+        position: Option<TicketPosition>,
+        /// The first position that has not been admitted.
+        serving: u32,
+    },
+    /// The draw takes no beacon now.
+    BeaconNotTaken { why: BeaconObstacle },
     /// The buyer's held and sold units leave no room for this quantity.
     LimitReached {
         /// The drop's limit per buyer.
@@ -127,12 +215,11 @@ pub enum Refusal {
         limit: u32,
     },
     /// Fewer units are free than asked for.
-    SoldOut {
-        available: u32,
-        /// Held units: some may come back.
-        held: u32,
-        /// The latest instant at which the first of them comes back.
-        next_expiry_at: Option<UnixMillis>,
+    SoldOut(SoldOut),
+    /// Every unit of a drop with a waiting room is sold: none is left or comes back by itself.
+    AllSold {
+        /// The number of buyers who stand by.
+        standby: u32,
     },
     /// The order's time ran out.
     OrderExpired { expired_at: UnixMillis },
@@ -165,6 +252,55 @@ pub enum Refusal {
     Invalid(Invalid),
 }
 
+/// Reasons why a draw takes no beacon.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BeaconObstacle {
+    /// The drop draws without a beacon.
+    NotAwaited,
+    /// The root of the tickets is not published yet: its author could still choose tickets.
+    TicketsNotFixed,
+    /// The draw has its beacon already.
+    Posted,
+    /// The time for it has passed.
+    TooLate,
+    /// The draw is done.
+    Drawn,
+}
+
+impl BeaconObstacle {
+    pub const ALL: [BeaconObstacle; 5] = [
+        BeaconObstacle::NotAwaited,
+        BeaconObstacle::TicketsNotFixed,
+        BeaconObstacle::Posted,
+        BeaconObstacle::TooLate,
+        BeaconObstacle::Drawn,
+    ];
+
+    /// Returns its name in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            BeaconObstacle::NotAwaited => "not_awaited",
+            BeaconObstacle::TicketsNotFixed => "tickets_not_fixed",
+            BeaconObstacle::Posted => "posted",
+            BeaconObstacle::TooLate => "too_late",
+            BeaconObstacle::Drawn => "drawn",
+        }
+    }
+}
+
+/// The rest of a drop that has too few free units.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SoldOut {
+    pub available: u32,
+    /// Held units: some may come back.
+    pub held: u32,
+    /// The latest instant at which the first of them comes back.
+    pub next_expiry_at: Option<UnixMillis>,
+    /// The number of buyers who stand by.
+    pub standby: u32,
+}
+
 /// Values that only the state can judge.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Invalid {
@@ -181,6 +317,8 @@ pub enum Invalid {
     TotalTooLarge,
     /// The file holds as many drops as it can.
     TooManyDrops,
+    /// As many buyers stand by for the drop as can.
+    StandbyFull,
     /// The file has as many endpoints as it can.
     TooManyEndpoints,
     /// The file has tiers of operators for as many buyers as it can.
@@ -207,10 +345,31 @@ pub enum Invalid {
     SettlementDiffers { amount: Amount },
     /// The drop has a cap on an identity that the order does not have.
     IdentityMissing { kind: IdentityKind },
+    /// The waiting room does not open before the start.
+    RoomOpensLate,
+    /// The start of a drop with a room may only move to the future, to a later instant while buyers wait, and not once it has
+    /// come.
+    RoomIsOpen,
+    /// The room has as many tickets as it can.
+    TooManyTickets,
+    /// The drop has no waiting room.
+    NoRoom,
+    /// The parameter of the room may not change any more.
+    RoomFixed {
+        member: RoomMember,
+        /// True once the drop's start has come.
+        started: bool,
+    },
+    /// The draw's tickets are not fixed, or it waits for its beacon.
+    DrawNotReady,
+    /// The seed is not the one that was committed to.
+    SeedDiffers,
+    /// The tickets have been fixed by another root.
+    RootDiffers,
 }
 
 /// The names of outcomes, as labels: the index is [`Outcome::index`].
-pub const OUTCOME_NAMES: [&str; 18] = [
+pub const OUTCOME_NAMES: [&str; 21] = [
     "accepted",
     "repeated",
     "not_found",
@@ -229,6 +388,9 @@ pub const OUTCOME_NAMES: [&str; 18] = [
     "bid_too_low",
     "exposure_reached",
     "identity_limit_reached",
+    "not_admitted",
+    "not_open",
+    "beacon_not_taken",
 ];
 
 impl Outcome {
@@ -271,7 +433,13 @@ impl Outcome {
     #[must_use]
     pub const fn index(&self) -> usize {
         match self {
-            Outcome::Accepted(Effect::Bid(BidReceipt { repeated: true, .. })) | Outcome::Repeated { .. } => 1,
+            Outcome::Accepted(
+                Effect::Bid(BidReceipt { repeated: true, .. })
+                | Effect::Ticket(TicketReceipt { repeated: true, .. })
+                | Effect::Standby(StandbyReceipt { repeated: true, .. })
+                | Effect::Recorded(RecordedReceipt { repeated: true, .. }),
+            )
+            | Outcome::Repeated { .. } => 1,
             Outcome::Accepted(Effect::ProviderEventRecorded { disposition: Disposition::Ignored(_), .. }) => 14,
             Outcome::Accepted(_) | Outcome::Advanced => 0,
             Outcome::Refused { refusal, .. } => refusal.index(),
@@ -287,6 +455,9 @@ impl Effect {
             Effect::Reserved(reservation) => reservation.seq,
             Effect::Changed { seq, .. } | Effect::ProviderEventRecorded { seq, .. } => *seq,
             Effect::Bid(receipt) => receipt.seq,
+            Effect::Ticket(receipt) => receipt.seq,
+            Effect::Standby(receipt) => receipt.seq,
+            Effect::Recorded(receipt) => receipt.seq,
         }
     }
 }
@@ -302,7 +473,7 @@ impl Refusal {
             Refusal::Ended { .. } => 5,
             Refusal::DropPaused => 6,
             Refusal::LimitReached { .. } => 7,
-            Refusal::SoldOut { .. } => 8,
+            Refusal::SoldOut(_) | Refusal::AllSold { .. } => 8,
             Refusal::OrderExpired { .. } => 9,
             Refusal::IllegalTransition { .. } => 10,
             Refusal::MismatchStands { .. } => 11,
@@ -311,6 +482,9 @@ impl Refusal {
             Refusal::BidTooLow { .. } => 15,
             Refusal::ExposureReached { .. } => 16,
             Refusal::IdentityLimitReached { .. } => 17,
+            Refusal::NotAdmitted { .. } => 18,
+            Refusal::NotOpen { .. } => 19,
+            Refusal::BeaconNotTaken { .. } => 20,
         }
     }
 }

@@ -60,12 +60,22 @@ impl State {
         self.operator_tiers.insert(buyer, tier);
     }
 
+    /// Puts a ticket of a drop's room back, in the order of their numbers.
+    pub fn restore_ticket(&mut self, drop_id: DropId, buyer: Digest, ordered: bool) -> bool {
+        let room = self.room_mut(drop_id).filter(|room| room.ticket_of(&buyer).is_none());
+        room.map(|room| room.add_ticket(buyer, ordered)).is_some()
+    }
+
     /// Counts an order for its buyer, and keeps it if it is live.
     pub fn restore_order(&mut self, order: Order, identities: &IdentityDigests) {
         if order.key == Digest::of_award(order.seq) {
             self.awards.push((order.drop_id, order.buyer));
         }
         if let Some(entry) = self.drops.get_mut(order.drop_id.place_in(self.shard)) {
+            if let Some(room) = &mut entry.room {
+                room.note_order(&order.buyer);
+                room.returned = room.returned.saturating_add(u64::from(order.returned));
+            }
             entry.use_units(order.buyer, i64::from(order.taken()));
             if !identities.is_empty() {
                 entry.use_identities(identities, i64::from(order.taken()));

@@ -1,7 +1,13 @@
 //! The parameters of a drop, and the changes that operators may make.
 
 use super::{Invalid, Refusal};
-use crate::types::{ChallengeKind, ChallengeRule, Currency, IdentityLimits, Tier, UnitPrice, UnixMillis};
+use crate::types::{
+    ChallengeKind, ChallengeRule, Commitment, Currency, IdentityLimits, RoomPatch, RoomSpec, Tier, UnitPrice,
+    UnixMillis,
+};
+
+/// The longest blind window, in milliseconds.
+pub const BLIND_MS_MAX: u16 = 5000;
 
 /// The parameters of a drop. Ranges are checked where requests are read (`api::json`).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +36,12 @@ pub struct DropSpec {
     pub identity_limits: IdentityLimits,
     /// The challenge that buyers below a tier must solve.
     pub challenge: ChallengeRule,
+    /// The waiting room in front of the drop.
+    pub room: Option<Box<RoomSpec>>,
+    /// The commitment to the seed of its draw; `None` where nothing is drawn.
+    pub commitment: Option<Commitment>,
+    /// The time after the start in which orders are recorded and drawn, in milliseconds, at most [`BLIND_MS_MAX`]; 0 without.
+    pub blind_ms: u16,
 }
 
 impl DropSpec {
@@ -39,8 +51,17 @@ impl DropSpec {
         self.starts_at <= at
     }
 
-    /// Refuses an end that is not after the start or not after `at`.
+    /// Returns whether something is drawn, so that there is a seed and a commitment to it.
+    #[must_use]
+    pub fn has_draw(&self) -> bool {
+        self.blind_ms > 0 || self.room.as_ref().is_some_and(|room| room.draw.is_random())
+    }
+
+    /// Refuses an end that is not after the start or not after `at`, and a room that does not open before the start.
     pub(super) fn check_window(&self, at: UnixMillis) -> Result<(), Refusal> {
+        if self.room.as_ref().is_some_and(|room| room.opens_at >= self.starts_at) {
+            return Err(Refusal::Invalid(Invalid::RoomOpensLate));
+        }
         match self.ends_at {
             Some(ends_at) if ends_at <= self.starts_at => Err(Refusal::Invalid(Invalid::EndBeforeStart)),
             Some(ends_at) if ends_at <= at => Err(Refusal::Invalid(Invalid::EndInThePast)),
@@ -72,6 +93,8 @@ pub struct DropPatch {
     pub challenge: Option<ChallengeKind>,
     /// A new tier from which on no challenge is demanded.
     pub challenge_below: Option<Tier>,
+    /// Changes of the waiting room.
+    pub room: Option<RoomPatch>,
 }
 
 impl DropPatch {
@@ -90,6 +113,7 @@ impl DropPatch {
             identity_limits,
             challenge,
             challenge_below,
+            room,
         } = self;
         replace(&mut spec.name, name);
         replace_option(&mut spec.description, description);
@@ -103,6 +127,9 @@ impl DropPatch {
         replace(&mut spec.identity_limits, identity_limits);
         replace(&mut spec.challenge.kind, challenge);
         replace(&mut spec.challenge.below, challenge_below);
+        if let (Some(changes), Some(room)) = (room, &mut spec.room) {
+            changes.apply_to(room);
+        }
     }
 }
 

@@ -25,8 +25,36 @@ pub const STATE: &[Code] = &[Code::OrderExpired, Code::IllegalTransition];
 /// The drop demands a solved challenge.
 pub const CHALLENGE: &[Code] = &[Code::ChallengeRequired];
 /// Refusals of an order by its drop.
-pub const DROP: &[Code] =
-    &[Code::NotStarted, Code::Ended, Code::DropPaused, Code::LimitReached, Code::IdentityLimitReached, Code::SoldOut];
+pub const DROP: &[Code] = &[
+    Code::NotStarted,
+    Code::Ended,
+    Code::DropPaused,
+    Code::NotAdmitted,
+    Code::LimitReached,
+    Code::IdentityLimitReached,
+    Code::SoldOut,
+    Code::AllSold,
+];
+/// Reasons why an order of a batch has no effect.
+pub const BATCHED_ORDER: &[Code] = &[
+    Code::Validation,
+    Code::KeyReused,
+    Code::NotFound,
+    Code::NotStarted,
+    Code::Ended,
+    Code::DropPaused,
+    Code::NotAdmitted,
+    Code::LimitReached,
+    Code::IdentityLimitReached,
+    Code::SoldOut,
+    Code::AllSold,
+    Code::Overloaded,
+    Code::ReadOnly,
+    Code::NotLeader,
+    Code::OutcomeUnknown,
+    Code::Draining,
+    Code::Internal,
+];
 /// Refusals of a bid by its auction.
 pub const AUCTION: &[Code] = &[Code::NotStarted, Code::Ended, Code::BidTooLow];
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Either, Full, Limited};
-use hyper::body::{Bytes, Frame, Incoming};
+use hyper::body::{Body as _, Bytes, Frame, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
@@ -81,10 +81,17 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 /// # Errors
 /// `unsupported-media-type`, `body-too-large`, `malformed`, in this order.
 pub async fn read_json(headers: &HeaderMap, body: Incoming, bounds: BodyBounds<'_>) -> Result<Bytes, Problem> {
-    if !is_media_type(headers, "application/json") || is_encoded(headers) {
-        return Err(Problem::UnsupportedMediaType);
-    }
+    check_json(headers)?;
     read_whole(headers, body, bounds, bounds.limits.body_bytes_max).await
+}
+
+/// Checks that a body is announced as JSON.
+///
+/// # Errors
+/// `unsupported-media-type`.
+pub fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let is_json = is_media_type(headers, "application/json") && !is_encoded(headers);
+    if is_json { Ok(()) } else { Err(Problem::UnsupportedMediaType) }
 }
 
 /// Reads the form of a page.
@@ -125,13 +132,31 @@ pub async fn read_whole(
     if announced(headers).is_some_and(|length| length > bytes_max) {
         return Err(too_large());
     }
-    let whole = read(Limited::new(body, bytes_max), limits.body_stall_timeout);
-    let read = before_stop(stopping, within(limits.body_read_timeout, whole)).await.ok_or(Problem::Draining)?;
-    match read {
+    let unreadable = |error: Box<dyn std::error::Error + Send + Sync>| {
+        let is_too_large = error.is::<http_body_util::LengthLimitError>();
+        if is_too_large { too_large() } else { Problem::Malformed("The body broke off.".into()) }
+    };
+    let mut body = Limited::new(body, bytes_max);
+    // Most often all of a body with a length came with the head: it needs no timer then, and the request's future no room for one.
+    let first = match poll_fn(|context| Poll::Ready(Pin::new(&mut body).poll_frame(context))).await {
+        Poll::Ready(None) => return Ok(Bytes::new()),
+        Poll::Ready(Some(Err(error))) => return Err(unreadable(error)),
+        // A frame that is not data is a trailer, which no route reads.
+        Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+        Poll::Pending => Bytes::new(),
+    };
+    if body.is_end_stream() {
+        return Ok(first);
+    }
+    let rest = Box::pin(async {
+        let whole = pin!(read(first, body, limits.body_stall_timeout));
+        let in_time = pin!(within(limits.body_read_timeout, whole));
+        before_stop(stopping, in_time).await
+    });
+    match rest.await.ok_or(Problem::Draining)? {
         Some(Ok(whole)) => Ok(whole),
         Some(Err(BodyError::Stalled)) | None => Err(Problem::BodyTooSlow),
-        Some(Err(BodyError::Error(error))) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-        Some(Err(BodyError::Error(_))) => Err(Problem::Malformed("The body broke off.".into())),
+        Some(Err(BodyError::Error(error))) => Err(unreadable(error)),
     }
 }
 
@@ -183,15 +208,26 @@ pub fn announced(headers: &HeaderMap) -> Option<usize> {
     Some(usize::try_from(length).unwrap_or(usize::MAX))
 }
 
+/// The bytes for which a long body takes one place.
+const PLACE_BYTES: usize = 64 << 10;
+
+/// Returns the places that a body takes while it is read: none if it is announced with at most `short` bytes, otherwise one for each
+/// 64 KiB that it may have. The number of places bounds the memory of long bodies.
+#[must_use]
+pub fn places(headers: &HeaderMap, short: usize, bytes_max: usize) -> u32 {
+    let length = announced(headers).map_or(bytes_max, |length| length.min(bytes_max));
+    if length <= short { 0 } else { u32::try_from(length.div_ceil(PLACE_BYTES)).unwrap_or(u32::MAX) }
+}
+
 /// The failure to read a whole body.
 enum BodyError {
     Stalled,
     Error(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Reads all pieces of a body. Most often there is one, and it is not copied.
-async fn read(mut body: Limited<Incoming>, stall: Duration) -> Result<Bytes, BodyError> {
-    let (mut first, mut rest) = (Bytes::new(), Vec::new());
+/// Reads the pieces of a body that follow the first. A body of one piece is not copied.
+async fn read(mut first: Bytes, mut body: Limited<Incoming>, stall: Duration) -> Result<Bytes, BodyError> {
+    let mut rest = Vec::new();
     while let Some(frame) = within(stall, body.frame()).await.ok_or(BodyError::Stalled)? {
         // A frame that is not data is a trailer, which no route reads.
         let Ok(piece) = frame.map_err(BodyError::Error)?.into_data() else { continue };
@@ -226,6 +262,19 @@ fn is_media_type(headers: &HeaderMap, wanted: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_body_takes_a_place_for_each_64_kib_that_it_may_have() {
+        let places_of = |length: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(length) = length {
+                headers.insert(CONTENT_LENGTH, hyper::header::HeaderValue::from_static(length));
+            }
+            places(&headers, 8192, 819_200)
+        };
+        assert_eq!([places_of(Some("8192")), places_of(Some("8193")), places_of(Some("65537"))], [0, 1, 2]);
+        assert_eq!([places_of(None), places_of(Some("99999999999"))], [13, 13]);
+    }
 
     #[test]
     fn one_media_type_is_a_body_s_and_two_are_none() {

@@ -10,7 +10,7 @@ mod write_coalescing;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -23,7 +23,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Sleep;
+use tokio::task::coop::has_budget_remaining;
 
 use self::monitored_stream::MonitoredStream;
 use self::service::RequestFuture;
@@ -31,7 +31,7 @@ use self::timeouts::{CLOSE_CAUSES, CloseCause, ConnectionTimeouts};
 use super::worker::Worker;
 use crate::admission::peer::Peer;
 use crate::config::ConnectionLimits;
-use crate::deadlines::{noticed_late, poll_timer, timer};
+use crate::deadlines::{DeadlineTimer, noticed_late};
 use crate::telemetry::catalogue as metric;
 
 /// hyper's own default: setting it to the same value would select a slower parser.
@@ -106,10 +106,10 @@ where
     });
     let mut connection = pin!(shared.http1.serve_connection(TokioIo::new(socket.clone()), service));
     let mut age_limit = accepted.checked_add(limits.connection_age_max);
-    let mut timer = pin!(timer());
+    let mut timer = DeadlineTimer::new();
     let mut stopping = worker.server.stopping.clone();
     let mut stop = pin!(stopping.changed());
-    let mut closing = false;
+    let (mut stop_is_awaited, mut closing) = (false, false);
     let ended = poll_fn(|context| {
         loop {
             let polled = connection.as_mut().poll(context);
@@ -121,11 +121,18 @@ where
                 tracing::debug!(%error, "client disconnected");
                 return Poll::Ready(Err(()));
             }
-            if let Poll::Ready(cause) = poll_timeouts(timer.as_mut(), &timeouts, &mut age_limit, context) {
+            if let Poll::Ready(cause) = poll_timeouts(&mut timer, &timeouts, &mut age_limit, context) {
                 shared.closed[cause as usize].increment(1);
                 return Poll::Ready(Err(()));
             }
-            if closing || stop.as_mut().poll(context).is_pending() {
+            // `stop` wakes this task after its first poll. `has_changed` then costs less than a poll for each request.
+            let is_stopping = || worker.server.stopping.has_changed().unwrap_or(true);
+            if closing || (stop_is_awaited && !is_stopping()) {
+                return Poll::Pending;
+            }
+            // Without a budget a poll returns before it registers the task.
+            stop_is_awaited = has_budget_remaining();
+            if stop.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
             // The request in flight gets its response, which is marked as the last.
@@ -140,7 +147,7 @@ where
 
 /// Waits for the next deadline, of the client or of the connection's age.
 fn poll_timeouts(
-    mut timer: Pin<&mut Sleep>,
+    timer: &mut DeadlineTimer,
     timeouts: &ConnectionTimeouts,
     age_limit: &mut Option<Instant>,
     context: &mut Context<'_>,
@@ -148,7 +155,7 @@ fn poll_timeouts(
     loop {
         let slow = timeouts.deadline();
         let next = [slow.map(|(at, _)| at), *age_limit].into_iter().flatten().min();
-        let now = ready!(poll_timer(timer.as_mut(), next, context));
+        let now = ready!(timer.poll(next, context));
         if let Some((at, cause)) = slow.filter(|(at, _)| *at <= now) {
             if noticed_late(at, now) {
                 timeouts.begin_again(now);

@@ -250,7 +250,11 @@ fn path_parameter(route: &Route) -> Option<Value> {
 fn responses(route: &Route) -> Map<String, Value> {
     let mut responses = Map::new();
     for status in route.success {
-        responses.insert(status.to_string(), good(route, *status));
+        let response = match route.accepted.filter(|_| *status == 202) {
+            Some(name) => accepted(route, name),
+            None => good(route, *status),
+        };
+        responses.insert(status.to_string(), response);
     }
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in route.problem_codes() {
@@ -289,6 +293,13 @@ fn good(route: &Route, status: u16) -> Value {
         response["links"] = links.into();
     }
     response
+}
+
+/// Returns the response of 202 of a route that creates something otherwise.
+fn accepted(route: &Route, name: &str) -> Value {
+    let headers = headers::of(Some(route), ResponseKind::Accepted);
+    let content = json!({ "application/json": { "schema": schema(name) } });
+    json!({ "description": "Accepted", "headers": headers, "content": content })
 }
 
 fn content(body: &ResponseBody) -> (String, Value) {
@@ -372,6 +383,7 @@ mod tests {
     #[test]
     fn examples_of_requests_are_understood() {
         let read = |schema: &str, body: &[u8]| match schema {
+            "NewOrderBatch" => json::parse_batch(body).map(drop),
             "NewOrder" => json::OrderRequest::parse(body, None).map(drop),
             "Checkout" => json::parse_checkout(body).map(drop),
             "NewDrop" => json::parse_drop(body).map(drop),
@@ -384,6 +396,9 @@ mod tests {
             "Undo" => json::parse_undo(body).map(drop),
             "NewBid" => json::parse_bid(body, None).map(drop),
             "NewPurchase" => json::parse_buy_now(body, None).map(drop),
+            "NewStandby" => json::OrderRequest::parse_standby(body, None).map(drop),
+            "NewTicket" => json::parse_ticket(body, None).map(drop),
+            "NewBeacon" => json::draw::parse_beacon(body).map(drop),
             "NewAuction" => json::parse_auction(body, &crate::config::AuctionSettings::default()).map(drop),
             "NewWebhookEndpoint" => json::parse_new_endpoint(body).map(drop),
             "WebhookEndpointPatch" => json::parse_endpoint_changes(body).map(drop),

@@ -31,14 +31,8 @@ pub(super) fn add_rate_limits(states: &[PolicyState], headers: &mut HeaderMap) {
 
 /// Returns the response to a problem. `queue_slots` is the part of the queue that buyers can use.
 #[must_use]
-pub fn problem_response(
-    problem: &Problem,
-    request_id: &HeaderValue,
-    now: UnixMillis,
-    queue_slots: usize,
-) -> Response<Body> {
+pub fn problem_response(problem: &Problem, request_id: &str, now: UnixMillis, queue_slots: usize) -> Response<Body> {
     let kind = problem.kind();
-    let request_id = request_id.to_str().unwrap_or("");
     let mut response = Response::new(full(problem.body(request_id)));
     *response.status_mut() = problem.status();
     let headers = response.headers_mut();

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use super::body::{Body, BodyBounds, discard, full, read_json};
 use super::query::parse_query;
+use super::request_id::RequestId;
 use crate::admission::Caller;
 use crate::admission::limits::Client;
 use crate::admission::operators::OWNER;
@@ -24,7 +25,7 @@ use crate::api::Problem;
 use crate::api::json::{CreatedBody, drop_body, etag};
 use crate::read::{CachedResponse, DropRow};
 use crate::types::text::parse_idempotency_key;
-use crate::types::{AuctionId, DropId, OrderId};
+use crate::types::{AuctionId, BuyerText, DropId, OrderId};
 
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Marks a response that repeats an earlier one.
@@ -135,6 +136,8 @@ pub struct Call {
     pub client: Client,
     /// The address of the connection's other end.
     pub peer: IpAddr,
+    /// The id that the response has, too.
+    pub request_id: RequestId,
     pub parts: Parts,
     /// The body; none once it was read.
     pub body: Option<Incoming>,
@@ -186,6 +189,18 @@ impl Call {
             Some(operator) => format!("{}: {reason}", operator.name).into(),
             None => reason,
         }
+    }
+
+    /// Returns the buyer that a query is about: the token's, else the one that it names.
+    ///
+    /// # Errors
+    /// `forbidden` if it names another buyer than the token.
+    pub fn asked_buyer(&self, named: Option<String>) -> Result<Option<String>, Problem> {
+        let proven = self.caller.buyer().map(BuyerText::as_str);
+        if proven.zip(named.as_deref()).is_some_and(|(proven, named)| proven != named) {
+            return Err(Problem::Forbidden("The token belongs to another buyer."));
+        }
+        Ok(proven.map(Into::into).or(named))
     }
 
     /// Returns the idempotency key.

@@ -97,12 +97,16 @@ pub struct Route {
     /// The codes of its own problems, in groups (`allowed_responses`).
     pub problems: &'static [&'static [Code]],
     pub(super) request_body: Option<RequestBody>,
+    /// The most bytes of its body, where they are more than `http.body_bytes_max`.
+    pub long_body: Option<usize>,
     /// The schema of the query, as that of an object.
     pub(super) query: Option<fn() -> Value>,
     /// Parameters of the query are ignored: people and providers call the address that the shop has given them.
     pub ignores_query: bool,
     /// The bodies of successful responses; empty if they have none.
     pub(super) response_bodies: &'static [ResponseBody],
+    /// The schema of a response of 202 in a route that responds otherwise, too.
+    pub(super) accepted: Option<&'static str>,
     /// Headers of successful responses, where the usual rules do not hold (`openapi::headers`).
     pub(super) headers: &'static [(&'static str, Presence)],
     /// The operations that take the `id` of a successful response as their path parameter.
@@ -135,9 +139,11 @@ impl Route {
             success: &[],
             problems: &[],
             request_body: None,
+            long_body: None,
             query: None,
             ignores_query: false,
             response_bodies: &[],
+            accepted: None,
             headers: &[],
             links: &[],
         }
@@ -236,9 +242,20 @@ impl Route {
         self
     }
 
+    pub(super) const fn long_body(mut self, bytes_max: usize) -> Route {
+        self.long_body = Some(bytes_max);
+        self
+    }
+
     pub(super) const fn responds(mut self, success: &'static [u16], bodies: &'static [ResponseBody]) -> Route {
         self.success = success;
         self.response_bodies = bodies;
+        self
+    }
+
+    /// Gives the response of 202 a JSON body of its own.
+    pub(super) const fn or_accepts(mut self, schema: &'static str) -> Route {
+        self.accepted = Some(schema);
         self
     }
 

@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use super::handlers::{
     Handler, HandlerResponse, RouteEntry, assets, auctions, audit, backups, buyers, challenges, console, contacts,
-    docs, drops, endpoints, health, metrics, nodes, order_history, order_lists, order_payments, orders, pages,
-    payments, preflight, provider_events, reports, storefront, storefront_auctions, streams, tokens, undo,
+    docs, draws, drops, endpoints, health, metrics, nodes, order_batches, order_history, order_lists, order_payments,
+    orders, pages, payments, preflight, provider_events, reports, rooms, standby, storefront, storefront_auctions,
+    storefront_list, storefront_rooms, storefront_standby, streams, tokens, undo,
 };
 use super::request::Call;
 pub use super::route::{Listener, RequiredRole, Route};
@@ -17,10 +18,14 @@ const ROWS: &[&[RouteEntry]] = &[
     drops::ROUTES,
     challenges::ROUTES,
     streams::ROUTES,
+    rooms::ROUTES,
+    draws::ROUTES,
+    standby::ROUTES,
     undo::ROUTES,
     reports::ROUTES,
     auctions::ROUTES,
     orders::ROUTES,
+    order_batches::ROUTES,
     order_payments::ROUTES,
     order_history::ROUTES,
     payments::ROUTES,
@@ -28,8 +33,11 @@ const ROWS: &[&[RouteEntry]] = &[
     order_lists::ROUTES,
     provider_events::ROUTES,
     pages::ROUTES,
+    storefront_list::ROUTES,
     storefront::ROUTES,
     storefront_auctions::ROUTES,
+    storefront_rooms::ROUTES,
+    storefront_standby::ROUTES,
     assets::ROUTES,
     endpoints::ROUTES,
     buyers::ROUTES,

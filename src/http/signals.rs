@@ -10,7 +10,7 @@ use crate::admission::limits::Client;
 use crate::admission::risk::headers::BrowserHeaders;
 use crate::admission::risk::{SeenOrder, SeenWrite};
 use crate::read::{OrderRow, rows};
-use crate::types::{BuyerText, DropId, RiskNote};
+use crate::types::{BuyerOrigin, BuyerText, DropId, RiskNote};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -47,6 +47,16 @@ impl Worker {
     /// Counts an order that has passed the door, and returns its buyer's score with its signals, for the audit.
     pub(super) fn note_order(&self, call: &Call, buyer: &BuyerText) -> Option<RiskNote> {
         self.server.admission.door.note_order(call.client, &call.caller, buyer, call.started)
+    }
+
+    /// Returns the tier of the buyer of an order or a ticket and the mark of the address block, where the drop has a waiting room or a
+    /// blind window.
+    pub(super) fn origin_of(&self, call: &Call, buyer: &BuyerText, drop_id: DropId) -> Option<BuyerOrigin> {
+        let notes_origins = self.writer.published.drop_entry(drop_id).notes_origins();
+        let door = &self.server.admission.door;
+        let origin =
+            || door.origin_of(call.client, &call.caller, buyer, (drop_id, &self.writer.digest_key), call.started);
+        if notes_origins { origin() } else { None }
     }
 
     /// Notes a checkout of an order.

@@ -21,7 +21,9 @@ use super::feeds::Feeds;
 use super::node_headers::NodeHeaders;
 use super::origin::{add_origin_headers, allowed_origin, check_admin_host};
 use super::problem_response::problem_response;
+use super::ready_lists::ReadyLists;
 use super::request::{Call, FIRSTCOME_TIME_MS, REQUEST_ID, named_host, refuse_parameters, values};
+use super::request_id::RequestId;
 use super::route::{Listener, Route};
 use super::router::{RouteMatch, Router};
 use super::slow_queries::QueryQueue;
@@ -36,17 +38,18 @@ use crate::api::Problem;
 use crate::api::code::Code;
 use crate::config::Config;
 use crate::egress::EgressClient;
+use crate::http::draw_proofs::DrawProofCache;
 use crate::payments::refunds::RefundStates;
 use crate::payments::sessions::RefusedSessions;
 use crate::payments::{WebhookVerifiers, accepted_amounts};
 use crate::read::metrics_sample::MetricsSampler;
-use crate::read::{AuctionResponseCache, AuditorState, DropResponseCache, DropStarts, PageCache, Reader};
+use crate::read::{AuctionResponseCache, AuditorState, DropResponseCache, DropStarts, PageCache, Reader, RoomFacts};
 use crate::store::backup_requests::BackupRequests;
 use crate::telemetry::access_log::{AccessLog, AccessRecord, AccessSampler};
 use crate::telemetry::traces::{Tracer, WriteTimeline};
 use crate::telemetry::{HttpMeter, HttpMeterLabels, MeteredRoute, Telemetry};
 use crate::types::shard::NumberSeries;
-use crate::types::{BuyerText, DropId, UnixMillis, hex};
+use crate::types::{BuyerText, DropId, UnixMillis};
 use crate::writer::WriterHandle;
 use crate::writer::clock::wall_clock;
 
@@ -75,7 +78,7 @@ pub struct ServerState {
     pub refund_states: Arc<RefundStates>,
     /// Checks the address of an endpoint before it is created.
     pub egress: EgressClient,
-    /// Permits to read bodies of webhooks that are longer than those of other requests.
+    /// Places for bodies of webhooks and batches that are longer than those of other requests (`body::places`).
     pub long_bodies: Semaphore,
     pub telemetry: Arc<Telemetry>,
     pub auditor: AuditorState,
@@ -90,6 +93,8 @@ pub struct ServerState {
     pub prometheus: Option<PrometheusClient>,
     /// Requests of operators for backups, and the state of the last one.
     pub backups: Arc<BackupRequests>,
+    /// Proofs of the draws that were asked for last.
+    pub draw_proofs: DrawProofCache,
 }
 
 /// The labels of requests that lead to no route.
@@ -111,7 +116,12 @@ pub struct Worker {
     pub reader: Reader,
     pub hot: RefCell<DropResponseCache>,
     pub hot_auctions: RefCell<AuctionResponseCache>,
+    pub hot_rooms: RefCell<DropResponseCache>,
+    /// Shared with the wire connections of the thread.
+    pub room_facts: Rc<RefCell<RoomFacts>>,
     pub(super) pages: RefCell<PageCache>,
+    /// The storefront's lists that are kept ready.
+    pub(super) ready_lists: RefCell<ReadyLists>,
     /// The right to read a page of a list.
     pub(super) page_turn: Mutex<()>,
     pub meter: RefCell<HttpMeter>,
@@ -164,6 +174,8 @@ impl Worker {
         let access = server.access_log.as_ref().map(AccessLog::sampler);
         let hot = DropResponseCache::new(server.config.hot_bodies_max);
         let hot_auctions = AuctionResponseCache::new(server.config.hot_bodies_max);
+        let hot_rooms = DropResponseCache::new(server.config.hot_bodies_max);
+        let room_facts = RoomFacts::new(server.config.hot_bodies_max);
         let pages = RefCell::new(PageCache::new(server.config.hot_pages_max));
         let router = match listener {
             Listener::Public if server.config.public_probes => Router::with_probes(server.routes, listener),
@@ -183,7 +195,10 @@ impl Worker {
             reader,
             hot: RefCell::new(hot),
             hot_auctions: RefCell::new(hot_auctions),
+            hot_rooms: RefCell::new(hot_rooms),
+            room_facts: Rc::new(RefCell::new(room_facts)),
             pages,
+            ready_lists: RefCell::default(),
             page_turn: Mutex::new(()),
             meter: RefCell::new(meter),
             tracer: RefCell::new(tracer),
@@ -211,21 +226,21 @@ impl Worker {
     /// Adds the headers of every response, and counts, logs and traces it.
     pub(super) fn finish(
         &self,
-        mut response: Response<Body>,
-        request_id: HeaderValue,
+        response: &mut Response<Body>,
+        request_id: &RequestId,
         origin: Option<HeaderValue>,
         route: usize,
         started: Instant,
         trace: TraceContext,
-    ) -> Response<Body> {
+    ) {
         let ended = Instant::now();
         let at = self.writer.clock.at(ended);
         if let Some(access) = &self.access {
             let took = ended.saturating_duration_since(started);
-            access.note(|| self.access_record(&response, &request_id, route, &trace, AccessTimes { at, took }));
+            access.note(|| self.access_record(response, request_id, route, &trace, AccessTimes { at, took }));
         }
         let headers = response.headers_mut();
-        headers.insert(REQUEST_ID, request_id);
+        headers.insert(REQUEST_ID, request_id.header());
         headers.insert(FIRSTCOME_TIME_MS, self.time_header(at));
         if let Some(date) = self.date.borrow().value() {
             headers.insert(DATE, date.clone());
@@ -236,9 +251,8 @@ impl Worker {
             && let Some(reason) = trace.reason(&self.tracer, timeline, ended)
         {
             let route = self.server.routes.get(route).copied();
-            trace.emit(timeline, reason, &TracedResponse { response: &response, route, started, ended });
+            trace.emit(timeline, reason, &TracedResponse { response, route, started, ended });
         }
-        response
     }
 
     /// Looks whether the wall clock went back, and tells bot signals the hour; once a second.
@@ -250,7 +264,7 @@ impl Worker {
     fn access_record(
         &self,
         response: &Response<Body>,
-        request_id: &HeaderValue,
+        request_id: &RequestId,
         route: usize,
         trace: &TraceContext,
         AccessTimes { at, took }: AccessTimes,
@@ -265,7 +279,7 @@ impl Worker {
             problem: trace.problem.map(|code| code.kind().code),
             bytes: response.body().size_hint().exact(),
             took,
-            request_id: request_id.clone(),
+            request_id: request_id.header(),
         }
     }
 
@@ -336,18 +350,13 @@ impl Worker {
     }
 
     /// Returns the client's request id if it is valid, else a new one.
-    pub(super) fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
-        let valid = |value: &&HeaderValue| {
-            let bytes = value.as_bytes();
-            (1..=64).contains(&bytes.len())
-                && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-        };
-        if let Some(given) = values(headers, REQUEST_ID).next().filter(valid) {
-            return given.clone();
+    pub(super) fn request_id(&self, headers: &HeaderMap) -> RequestId {
+        if let Some(given) = values(headers, REQUEST_ID).next().and_then(RequestId::given) {
+            return given;
         }
         let number = self.request_ids.get().wrapping_add(1);
         self.request_ids.set(number);
-        HeaderValue::from_bytes(&hex::of_u64(number)).unwrap_or(HeaderValue::from_static("none"))
+        RequestId::Numbered(number)
     }
 
     /// Returns the request's origin, if pages of it may read the response.
@@ -384,11 +393,12 @@ impl Worker {
     }
 
     /// Counts a problem, and returns its response.
-    pub(super) fn problem(&self, problem: &Problem, request_id: &HeaderValue) -> Response<Body> {
+    pub(super) fn problem(&self, problem: &Problem, request_id: &RequestId) -> Response<Body> {
         self.meter.borrow_mut().problem(problem.code() as usize);
         let config = &self.server.config;
         let queue_slots = config.queue_capacity.saturating_sub(config.queue_reserve);
-        problem_response(problem, request_id, self.writer.clock.now(), queue_slots)
+        let request_id = request_id.header();
+        problem_response(problem, request_id.to_str().unwrap_or(""), self.writer.clock.now(), queue_slots)
     }
 
     /// Returns the time that a rejected client should wait: until the queue has drained, and up to half as long again, so

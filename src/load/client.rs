@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 mod head;
-pub(super) use head::ResponseHead;
+pub(super) use head::{EntityTag, ResponseHead};
 use head::{Framing, parse_head};
 
 /// The longest time for opening a connection.

@@ -68,12 +68,19 @@ impl BehaviorRules {
                 let wait = (*retry_after).min(RETRY_AFTER_MAX);
                 self.try_again(buyer, step, REJECTED_MAX, wait, ledger)
             }
+            LoadResponse::Recorded { wait } => {
+                // The order that the draw gives is the answer to a repeated request.
+                buyer.unsure = true;
+                self.try_again(buyer, step, REJECTED_MAX, *wait, ledger)
+            }
             LoadResponse::NotSent => self.try_again(buyer, step, self.failures_max(), doubled(buyer.tries), ledger),
             LoadResponse::Unsure => {
                 buyer.unsure = true;
                 self.try_again(buyer, step, self.failures_max(), doubled(buyer.tries), ledger)
             }
-            LoadResponse::Drop(_) | LoadResponse::Invalid => violation(buyer, Violation::InvalidResponse, ledger),
+            LoadResponse::Drop(_) | LoadResponse::Ticket | LoadResponse::Invalid => {
+                violation(buyer, Violation::InvalidResponse, ledger)
+            }
         }
     }
 

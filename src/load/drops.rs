@@ -24,6 +24,8 @@ pub(super) struct NewDrop {
     pub(super) units: u32,
     pub(super) reservation_seconds: u64,
     pub(super) payment_seconds: u64,
+    /// The length of the blind window, in milliseconds; 0 without one.
+    pub(super) blind_ms: u16,
 }
 
 /// Makes a drop for a run.
@@ -31,7 +33,7 @@ pub(super) struct NewDrop {
 /// # Errors
 /// As [`create_from`].
 pub(super) async fn create(admin: &HttpClient, wanted: &NewDrop) -> Result<DropView, Exit> {
-    let body = json!({
+    let mut body = json!({
         "sku": format!("RUSH-{}", wanted.seed),
         "name": format!("Rush {}", wanted.seed),
         "currency": "EUR",
@@ -41,15 +43,32 @@ pub(super) async fn create(admin: &HttpClient, wanted: &NewDrop) -> Result<DropV
         "reservation_seconds": wanted.reservation_seconds,
         "payment_seconds": wanted.payment_seconds,
     });
-    create_from(admin, body).await
+    if wanted.blind_ms == 0 {
+        return create_from(admin, body).await;
+    }
+    // A blind window begins with the first buyers.
+    body["blind_ms"] = wanted.blind_ms.into();
+    create_starting(admin, body, 0).await
 }
 
 /// Makes a drop that started a second ago by the server's clock; `body` has all members but the start.
 ///
 /// # Errors
 /// 69: the admin listener is unreachable or refuses.
-pub(super) async fn create_from(admin: &HttpClient, mut body: Value) -> Result<DropView, Exit> {
-    body["starts_at"] = from_now(admin, -1_000).await?.into();
+pub(super) async fn create_from(admin: &HttpClient, body: Value) -> Result<DropView, Exit> {
+    create_starting(admin, body, -1_000).await
+}
+
+/// Makes a drop that starts so many milliseconds from now by the server's clock. A waiting room without an opening is open
+/// from a second before now and before the start on.
+///
+/// # Errors
+/// As [`create_from`].
+pub(super) async fn create_starting(admin: &HttpClient, mut body: Value, milliseconds: i64) -> Result<DropView, Exit> {
+    body["starts_at"] = from_now(admin, milliseconds).await?.into();
+    if body.get("room").is_some_and(|room| room.get("opens_at").is_none()) {
+        body["room"]["opens_at"] = from_now(admin, milliseconds.min(0).saturating_sub(1_000)).await?.into();
+    }
     view(create_at(admin, "/v1/drops", &body).await?)
 }
 

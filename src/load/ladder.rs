@@ -94,6 +94,7 @@ fn measure(plan: &LoadPlan, ladder: &LadderPlan, rate: u32, seconds: u32, start:
         units: buyers,
         reservation_seconds,
         payment_seconds: reservation_seconds.max(plan.payment_seconds()),
+        blind_ms: 0,
     };
     let before = block_on(drops::create(&plan.admin, &drop))?;
     let (from, cpu) = (start.elapsed(), cpu_time());

@@ -3,7 +3,8 @@
 //! Every simulated buyer has an address of their own or shares one (sent as `X-Forwarded-For`, so the server must trust this
 //! machine as a proxy), headers, a token, and a behavior that follows from the seed. `population` and `params` make the
 //! buyers, `headers` has the headers, `habits` decides each buyer's next request without I/O, `requests` writes requests,
-//! `pacer` sends them when they are due, `tally` counts answers by kind, `probe` checks the server's settings before the run,
+//! `waiting` leads a buyer through a waiting
+//! room where the drop has one, `pacer` sends requests when they are due, `tally` counts answers by kind, `probe` checks the server's settings before the run,
 //! `signals` asks for the signals of suspected buyers after it, `report` has the table, the aims and the JSON.
 
 mod dice;
@@ -21,6 +22,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod waiting;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -34,7 +36,7 @@ use population::Population;
 use requests::CrowdRequests;
 
 pub(crate) use params::PopulationName;
-pub(crate) use plan::CrowdPlan;
+pub(crate) use plan::{CrowdPlan, CrowdRoom};
 pub(crate) use report::CrowdReport;
 pub(crate) use tokens::TokenKey;
 
@@ -49,7 +51,7 @@ pub(crate) fn run(plan: &CrowdPlan) -> Result<CrowdReport<'_>, Exit> {
     let population = Population::new(plan.population, plan.seed, plan.percent);
     block_on(async {
         let units = population.units();
-        let body = json!({
+        let mut body = json!({
             "sku": format!("CROWD-{}", plan.seed),
             "name": format!("A crowd of seed {}", plan.seed),
             "currency": "EUR",
@@ -59,6 +61,14 @@ pub(crate) fn run(plan: &CrowdPlan) -> Result<CrowdReport<'_>, Exit> {
             "reservation_seconds": (LEAD + plan.sale).as_secs() + 600,
             "starts_at": drops::from_now(&plan.admin, i64::try_from(LEAD.as_millis()).unwrap_or(i64::MAX)).await?,
         });
+        if let Some(CrowdRoom { draw, admit_per_second, order_seconds }) = plan.room {
+            body["room"] = json!({
+                "opens_at": drops::from_now(&plan.admin, -1_000).await?,
+                "draw": draw.as_str(),
+                "admit_per_second": admit_per_second,
+                "order_seconds": order_seconds,
+            });
+        }
         let starts = tokio::time::Instant::now() + LEAD;
         let made = drops::create_at(&plan.admin, "/v1/drops", &body).await?;
         let id = made["id"].as_u64().and_then(|id| u32::try_from(id).ok());

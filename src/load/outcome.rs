@@ -4,11 +4,13 @@
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum RequestOutcome {
     Reserved,
+    Recorded,
     Repeated,
     CheckedOut,
     Cancelled,
     OrderRead,
     DropRead,
+    TicketTaken,
     SoldOut,
     LimitReached,
     OrderExpired,
@@ -16,6 +18,8 @@ pub(super) enum RequestOutcome {
     NotStarted,
     Ended,
     NotFound,
+    NotOpen,
+    NotAdmitted,
     OtherRefusal,
     RateLimited,
     Overloaded,
@@ -34,13 +38,15 @@ pub(super) enum RequestOutcome {
 
 impl RequestOutcome {
     /// Every outcome, in the order of the table.
-    pub(super) const ALL: [RequestOutcome; 27] = [
+    pub(super) const ALL: [RequestOutcome; 31] = [
         RequestOutcome::Reserved,
+        RequestOutcome::Recorded,
         RequestOutcome::Repeated,
         RequestOutcome::CheckedOut,
         RequestOutcome::Cancelled,
         RequestOutcome::OrderRead,
         RequestOutcome::DropRead,
+        RequestOutcome::TicketTaken,
         RequestOutcome::SoldOut,
         RequestOutcome::LimitReached,
         RequestOutcome::OrderExpired,
@@ -48,6 +54,8 @@ impl RequestOutcome {
         RequestOutcome::NotStarted,
         RequestOutcome::Ended,
         RequestOutcome::NotFound,
+        RequestOutcome::NotOpen,
+        RequestOutcome::NotAdmitted,
         RequestOutcome::OtherRefusal,
         RequestOutcome::RateLimited,
         RequestOutcome::Overloaded,
@@ -85,11 +93,13 @@ impl RequestOutcome {
     pub(super) const fn words(self) -> (&'static str, &'static str) {
         match self {
             RequestOutcome::Reserved => ("reserved", "a unit reserved"),
+            RequestOutcome::Recorded => ("recorded", "recorded in a blind window"),
             RequestOutcome::Repeated => ("repeated", "same key again: the same order"),
             RequestOutcome::CheckedOut => ("checked_out", "checked out"),
             RequestOutcome::Cancelled => ("cancelled", "cancelled, unit returned"),
             RequestOutcome::OrderRead => ("order_seen", "an order read"),
             RequestOutcome::DropRead => ("drop_seen", "the drop read"),
+            RequestOutcome::TicketTaken => ("ticket_taken", "a ticket taken"),
             RequestOutcome::SoldOut => ("sold_out", "refused: sold out"),
             RequestOutcome::LimitReached => ("limit_reached", "refused: buyer's limit reached"),
             RequestOutcome::OrderExpired => ("order_expired", "refused: reservation had lapsed"),
@@ -97,6 +107,8 @@ impl RequestOutcome {
             RequestOutcome::NotStarted => ("not_started", "refused: not started"),
             RequestOutcome::Ended => ("ended", "refused: drop has ended"),
             RequestOutcome::NotFound => ("not_found", "refused: not found"),
+            RequestOutcome::NotOpen => ("not_open", "refused: waiting room not open"),
+            RequestOutcome::NotAdmitted => ("not_admitted", "refused: not admitted yet, or no more"),
             RequestOutcome::OtherRefusal => ("other_refusal", "refused: anything else"),
             RequestOutcome::RateLimited => ("rate_limited", "rejected: rate limit"),
             RequestOutcome::Overloaded => ("overloaded", "rejected: queue full"),

@@ -29,6 +29,8 @@ pub(crate) struct LoadPlan {
     pub(crate) reads_percent: u8,
     /// Event streams of the drop that are open meanwhile.
     pub(crate) streams: usize,
+    /// The blind window of the load's own drop, in milliseconds; 0 without one.
+    pub(crate) blind_ms: u16,
     /// An existing drop instead of a new one.
     pub(crate) drop_id: Option<u32>,
     /// Abandoned reservations lapse during the run.

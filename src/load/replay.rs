@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
@@ -14,12 +15,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::drops;
+use super::response::DropView;
+use crate::api::json::{ADMIT_PER_SECOND_MAX, ORDER_SECONDS_MAX, OVERSUBSCRIBE_PERCENT_MAX};
 use crate::capture::format::{RecordReader, Trouble};
 use crate::capture::replay::Pace;
 use crate::client::http::{HttpClient, block_on};
 use crate::client::target::ServerAddress;
 use crate::exit::Exit;
-use crate::types::DropId;
+use crate::types::{DropId, RoomDraw, RoomSpec};
 use connection::{ReplayContext, ReplayCounts, send_all};
 use report::ReplayReport;
 use script::ReplayScript;
@@ -57,7 +60,7 @@ pub(crate) fn run<R: Read>(params: &ReplayParams<'_>, reader: &mut RecordReader<
     block_on(async {
         let mut made = BTreeMap::new();
         for (id, wanted) in &script.drops {
-            made.insert(*id, drops::create_from(&admin, body(*id, wanted)).await?.id);
+            made.insert(*id, create(&admin, &script, *id, wanted, params.pace).await?.id);
         }
         let start = Instant::now();
         let context = ReplayContext { public: public.clone(), drops: made.clone(), pace: params.pace, start };
@@ -70,6 +73,43 @@ pub(crate) fn run<R: Read>(params: &ReplayParams<'_>, reader: &mut RecordReader<
             after.insert(*id, drops::read_patiently(std::iter::once(&public), *new).await?);
         }
         Ok(ReplayReport { script, requests: requests as u64, counts, after, took })
+    })
+}
+
+/// Makes a drop of the capture again. One with a waiting room starts as long after the first request as in the capture, at the
+/// replay's pace; others have started.
+async fn create(
+    admin: &HttpClient,
+    script: &ReplayScript,
+    id: DropId,
+    wanted: &script::ReplayDrop,
+    pace: Pace,
+) -> Result<DropView, Exit> {
+    let mut body = body(id, wanted);
+    let Some(room) = &wanted.spec.room else { return drops::create_from(admin, body).await };
+    let later = match pace {
+        Pace::Max => Duration::ZERO,
+        Pace::Times(times) => script.starts_after(wanted) / times.max(1),
+    };
+    body["room"] = room_body(room, pace, later);
+    let milliseconds = i64::try_from(later.as_millis()).unwrap_or(i64::MAX);
+    drops::create_starting(admin, body, if milliseconds == 0 { -1_000 } else { milliseconds }).await
+}
+
+/// The room of a drop, in which time runs as fast as in the replay. As fast as possible, it lets in every buyer whom it may. A room
+/// that draws does so again by a seed of the new drop, without a beacon, if it gathers tickets in the replay.
+fn room_body(room: &RoomSpec, pace: Pace, gathers: Duration) -> Value {
+    let (rate, order_seconds, percent) = match pace {
+        Pace::Max => (ADMIT_PER_SECOND_MAX, ORDER_SECONDS_MAX, OVERSUBSCRIBE_PERCENT_MAX),
+        Pace::Times(times) => (
+            room.admit_per_second.saturating_mul(times).min(ADMIT_PER_SECOND_MAX),
+            (room.order_seconds / times.max(1)).max(1),
+            room.oversubscribe_percent,
+        ),
+    };
+    let draw = if gathers.is_zero() { RoomDraw::Arrival } else { room.draw };
+    json!({
+        "draw": draw.as_str(), "admit_per_second": rate, "order_seconds": order_seconds, "oversubscribe_percent": percent,
     })
 }
 

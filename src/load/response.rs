@@ -9,10 +9,14 @@ use serde::Deserialize;
 
 use super::client::ResponseHead;
 use super::outcome::RequestOutcome;
+use crate::types::instant::parse_instant;
 use crate::types::{OrderId, OrderState};
 
 /// The pause before the next attempt, where the server names none.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
+
+/// The least pause before a buyer asks for the decision on a recorded order: the draw and the decisions take their time.
+const RECORDED_AGAIN: Duration = Duration::from_millis(200);
 
 /// The pause before a request goes to another node, to which a redirect sends it.
 const REDIRECTED_AFTER: Duration = Duration::from_millis(100);
@@ -83,6 +87,12 @@ pub(super) enum LoadResponse {
     Order(OrderView),
     /// The drop; with its counters only where they were requested.
     Drop(Option<DropView>),
+    /// A ticket of a waiting room.
+    Ticket,
+    /// Recorded in a blind window, and decided after this time: the same request tells the outcome.
+    Recorded {
+        wait: Duration,
+    },
     No(RefusalKind),
     /// Not admitted: nothing was decided, and the request may be sent again later.
     Rejected {
@@ -130,8 +140,40 @@ pub(super) fn decode_drop(head: &ResponseHead, body: &[u8], counters: bool) -> (
     }
 }
 
+/// The response to a request for a ticket.
+pub(super) fn decode_ticket(head: &ResponseHead, body: &[u8]) -> (LoadResponse, RequestOutcome) {
+    match head.status {
+        201 if head.replayed => (LoadResponse::Ticket, RequestOutcome::Repeated),
+        201 => (LoadResponse::Ticket, RequestOutcome::TicketTaken),
+        _ => decode_problem(head, body),
+    }
+}
+
+#[derive(Deserialize)]
+struct RecordedBody<'a> {
+    #[serde(borrow)]
+    state: Cow<'a, str>,
+    #[serde(borrow)]
+    decided_at: Cow<'a, str>,
+}
+
+/// The response to an order of a blind window: the time until its decision, by the server's clock.
+fn decode_recorded(head: &ResponseHead, body: &[u8]) -> (LoadResponse, RequestOutcome) {
+    let recorded: Option<RecordedBody<'_>> = serde_json::from_slice(body).ok();
+    let recorded = recorded.filter(|recorded| recorded.state == "recorded");
+    let decided_at = recorded.and_then(|recorded| parse_instant(&recorded.decided_at).ok());
+    let Some((decided_at, now)) = decided_at.zip(head.time_ms) else {
+        return (LoadResponse::Invalid, RequestOutcome::Invalid);
+    };
+    let left = u64::try_from(decided_at.get().saturating_sub(now)).unwrap_or(0);
+    (LoadResponse::Recorded { wait: Duration::from_millis(left).max(RECORDED_AGAIN) }, RequestOutcome::Recorded)
+}
+
 /// The response to a request that is answered with an order.
 pub(super) fn decode_order(head: &ResponseHead, body: &[u8]) -> (LoadResponse, RequestOutcome) {
+    if head.status == 202 {
+        return decode_recorded(head, body);
+    }
     if !matches!(head.status, 200 | 201) {
         return decode_problem(head, body);
     }
@@ -206,6 +248,8 @@ fn refusal(code: &str) -> (RefusalKind, RequestOutcome) {
         "not-started" => (RefusalKind::NotStarted, RequestOutcome::NotStarted),
         "ended" => (RefusalKind::Ended, RequestOutcome::Ended),
         "not-found" => (RefusalKind::NotFound, RequestOutcome::NotFound),
+        "not-open" => (RefusalKind::Other, RequestOutcome::NotOpen),
+        "not-admitted" => (RefusalKind::Other, RequestOutcome::NotAdmitted),
         _ => (RefusalKind::Other, RequestOutcome::OtherRefusal),
     }
 }
@@ -230,6 +274,18 @@ mod tests {
         assert!(view.reserved_at.is_some() && view.reserved_at < view.expires_at);
         let replayed = ResponseHead { replayed: true, ..head(201) };
         assert_eq!(decode_order(&replayed, ORDER.as_bytes()).1, RequestOutcome::Repeated);
+    }
+
+    #[test]
+    fn a_recorded_order_is_asked_for_again_once_it_is_decided_by_the_server_s_clock() {
+        let recorded = br#"{"drop_id":1,"buyer":"ann","quantity":1,"state":"recorded","ticket":7,"decided_at":"2026-01-01T00:00:05.000Z"}"#;
+        let at = |time_ms| decode_order(&ResponseHead { time_ms: Some(time_ms), ..head(202) }, recorded);
+        let after = |ms| (LoadResponse::Recorded { wait: Duration::from_millis(ms) }, RequestOutcome::Recorded);
+        assert_eq!(at(1_767_225_601_500), after(3_500));
+        assert_eq!(at(1_767_225_609_000), after(200), "the draw takes its time");
+        assert_eq!(decode_order(&head(202), recorded).1, RequestOutcome::Invalid, "an answer without the time");
+        let waiting = br#"{"state":"waiting","position":1}"#;
+        assert_eq!(decode_order(&ResponseHead { time_ms: Some(0), ..head(202) }, waiting).1, RequestOutcome::Invalid);
     }
 
     #[test]

@@ -61,6 +61,7 @@ fn prepare(plan: &LoadPlan) -> Result<DropView, Exit> {
             units: plan.units,
             reservation_seconds: plan.reservation_seconds(),
             payment_seconds: plan.payment_seconds(),
+            blind_ms: plan.blind_ms,
         };
         return block_on(drops::create(&plan.admin, &wanted));
     };

@@ -1,12 +1,14 @@
 //! The bytes of an entry.
 //!
 //! ```text
-//! version u8, body, CRC-32C u32 (little-endian) of version and body
+//! version u8, body, refusals of waiting rooms (if there are any), CRC-32C u32 (little-endian) of all before it
 //! ```
 //!
 //! The body is bincode 2 (little-endian, varint), bounded before anything is allocated. An entry carries events, not
 //! commands, so that a node with another engine cannot decide differently. What it has been read from is not trusted:
 //! [`Entry::decode`] returns only batches that [`Recorder::record`](crate::store::Recorder::record) takes.
+
+use std::collections::BTreeMap;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::de::{Decode, Decoder};
@@ -19,11 +21,12 @@ use crate::capture::encoding::encoding_of_struct;
 use crate::engine::Event;
 use crate::store::chain::ChainLink;
 use crate::store::{Batch, PerSecondFigures, PerSecondTally, PrivateData};
-use crate::types::{Seq, UnixMillis};
+use crate::types::{DropId, Seq, UnixMillis};
 
 /// The version of the encoding, and of the engine's types in it. A node that reads a newer one stops following.
-pub const VERSION: u8 = 2;
-/// The oldest version that is read. Version 2 added tags for drops with caps or challenges and for orders with facts.
+pub const VERSION: u8 = 3;
+/// The oldest version that is read. Version 2 added tags for drops with caps or challenges and for orders with facts,
+/// version 3 those of waiting rooms, and behind the body the counts of buyers whom a room had not admitted.
 const OLDEST_VERSION: u8 = 1;
 
 /// The longest entry. etcd takes requests of at most 1.5 MiB (`--max-request-bytes`); shorter entries keep its p99 low.
@@ -86,6 +89,11 @@ impl Entry {
         // Into memory, nothing but the length can be wrong.
         bincode::encode_into_std_write(self, &mut bytes, CONFIG)
             .map_err(|error| EntryError::Malformed(error.to_string()))?;
+        let not_admitted = not_admitted(&self.batch.tally);
+        if !not_admitted.is_empty() {
+            bincode::encode_into_std_write(&not_admitted, &mut bytes, CONFIG)
+                .map_err(|error| EntryError::Malformed(error.to_string()))?;
+        }
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
         if bytes.len() > ENTRY_BYTES_MAX { Err(EntryError::TooLong { bytes: bytes.len() }) } else { Ok(bytes) }
     }
@@ -107,10 +115,8 @@ impl Entry {
             return Err(EntryError::Newer { found: *version });
         }
         let read = bincode::decode_from_slice::<Entry, _>(body, CONFIG);
-        let (entry, used) = read.map_err(|error| EntryError::Malformed(error.to_string()))?;
-        if used != body.len() {
-            return Err(EntryError::Malformed(format!("{} bytes behind it", body.len() - used)));
-        }
+        let (mut entry, used) = read.map_err(|error| EntryError::Malformed(error.to_string()))?;
+        read_not_admitted(&body[used..], &mut entry.batch.tally)?;
         entry.check().map_err(|what| EntryError::Malformed(what.into()))?;
         Ok(entry)
     }
@@ -136,6 +142,32 @@ impl Entry {
         }
         if private_data.next().is_some() { Err("private data of no event") } else { Ok(()) }
     }
+}
+
+/// Orders of buyers whom a waiting room had not admitted, by drop and second.
+type NotAdmitted = BTreeMap<(DropId, i64), u32>;
+
+fn not_admitted(tally: &PerSecondTally) -> NotAdmitted {
+    let counts = tally.figures.iter().map(|(second, figures)| (*second, figures.not_admitted));
+    counts.filter(|(_, count)| *count > 0).collect()
+}
+
+/// Adds the counts that stand behind a body to its figures.
+fn read_not_admitted(rest: &[u8], tally: &mut PerSecondTally) -> Result<(), EntryError> {
+    if rest.is_empty() {
+        return Ok(());
+    }
+    let read = bincode::decode_from_slice::<NotAdmitted, _>(rest, CONFIG);
+    let (counts, used) = read.map_err(|error| EntryError::Malformed(error.to_string()))?;
+    if used != rest.len() || counts.is_empty() {
+        return Err(EntryError::Malformed(format!("{} bytes behind it", rest.len())));
+    }
+    for (second, count) in counts {
+        let figures = tally.figures.get_mut(&second).filter(|_| count > 0);
+        let figures = figures.ok_or_else(|| EntryError::Malformed("refusals of no second".into()))?;
+        figures.not_admitted = count;
+    }
+    Ok(())
 }
 
 /// Returns the length that events and their private data add to an entry, in bytes.
@@ -195,4 +227,4 @@ encoding_of_struct!(PerSecondFigures {
     queue_wait_us_max,
     commits,
     commit_us,
-});
+} later { not_admitted });

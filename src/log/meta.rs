@@ -69,7 +69,7 @@ mod tests {
     fn the_constants_of_a_log_are_json_and_what_is_none_is_refused() {
         let meta = LogMeta::new(&[0xab; 16], 4096, &seal("5e"));
         let text = String::from_utf8(meta.to_bytes()).expect("JSON");
-        let start = r#"{"form":2,"file_id":"abababababababababababababababab","slots":4096,"key_check":""#;
+        let start = r#"{"form":3,"file_id":"abababababababababababababababab","slots":4096,"key_check":""#;
         assert!(text.starts_with(start), "{text}");
         assert_eq!(LogMeta::parse(text.as_bytes()), Some(meta));
         for (from, to) in [("abab", "xxxx"), ("abab", ""), (":4096", ":0"), (":4096", ":-1"), ("}", "")] {

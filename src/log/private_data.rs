@@ -7,7 +7,7 @@ use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError, EncodeError};
 
 use crate::capture::encoding::{encoding_of_enum, encoding_of_struct};
-use crate::engine::{AuctionEvent, EndpointEvent, Event, EventBody, OrderEvent, PaymentEvent};
+use crate::engine::{AuctionEvent, DropEvent, EndpointEvent, Event, EventBody, OrderEvent, PaymentEvent, RoomEvent};
 use crate::store::PrivateData;
 use crate::types::{BuyerText, Contact, EndpointUrl, OrderSecret, SigningSecret};
 
@@ -21,6 +21,8 @@ encoding_of_enum!(PrivateData {
     7 = Session { reference, url },
     8 = Tier { buyer },
     9 = BidWithContact { buyer, contact },
+    11 = Ticket { buyer },
+    12 = Seed { seed },
 });
 encoding_of_struct!(Contact { name, email, phone, address });
 
@@ -64,6 +66,7 @@ pub(super) fn suffices(event: &Event, own: Option<&PrivateData>) -> bool {
         EventBody::Order(OrderEvent::Reserved(_) | OrderEvent::ReservedWithFacts(_)) => {
             matches!(own, Some(PrivateData::Order { .. }))
         }
+        EventBody::Drop(DropEvent::StandbyJoined(_)) => matches!(own, Some(PrivateData::Order { .. })),
         EventBody::Auction { event: AuctionEvent::Awarded(_), .. } => matches!(own, Some(PrivateData::Award { .. })),
         EventBody::Auction { event: AuctionEvent::BidPlaced(_), .. } => {
             matches!(own, Some(PrivateData::Bid { .. } | PrivateData::BidWithContact { .. }))
@@ -78,12 +81,18 @@ pub(super) fn suffices(event: &Event, own: Option<&PrivateData>) -> bool {
         EventBody::Endpoint { event, .. } if matches!(**event, EndpointEvent::Created(_)) => {
             matches!(own, Some(PrivateData::Endpoint { url: Some(_), secret: Some(_) }))
         }
+        EventBody::Drop(DropEvent::Created(created)) => match (&created.spec.commitment, own) {
+            (Some(commitment), Some(PrivateData::Seed { seed })) => seed.commitment() == *commitment,
+            (commitment, _) => commitment.is_none(),
+        },
         EventBody::Buyer(_) => matches!(own, Some(PrivateData::Tier { .. })),
+        EventBody::Room(RoomEvent::TicketTaken(_)) => matches!(own, Some(PrivateData::Ticket { .. })),
         EventBody::Drop(_)
         | EventBody::Order(_)
         | EventBody::Payment(_)
         | EventBody::Auction { .. }
         | EventBody::Endpoint { .. }
-        | EventBody::File(_) => true,
+        | EventBody::File(_)
+        | EventBody::Room(_) => true,
     }
 }

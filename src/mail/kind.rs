@@ -67,13 +67,15 @@ impl MailKind {
         MailKind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Returns the mail that tells of an audit event of this kind. `is_awarded` is true for an order that an auction awarded.
+    /// Returns the mail that tells of an audit event of this kind. `is_offered` is true for an order that an auction awarded, and
+    /// for a reservation that came from a line: no request of the buyer placed them.
     #[must_use]
-    pub fn of_event(kind: &str, is_awarded: bool) -> Option<MailKind> {
+    pub fn of_event(kind: &str, is_offered: bool) -> Option<MailKind> {
         Some(match kind {
             "order_checked_out" => MailKind::Reserved,
+            "order_reserved" if is_offered => MailKind::Reserved,
             "auction_awarded" => MailKind::Won,
-            "contact_corrected" if is_awarded => MailKind::Won,
+            "contact_corrected" if is_offered => MailKind::Won,
             "bid_placed" => MailKind::Outbid,
             "auction_ended" | "auction_cancelled" => MailKind::Lost,
             "order_paid" | "order_retaken" => MailKind::Paid,
@@ -120,7 +122,7 @@ mod tests {
                 assert_eq!(mailed, EVENT_TYPES.contains(&event.name), "{kind}");
             }
         }
-        let more = ["bid_placed", "contact_corrected"];
+        let more = ["bid_placed", "contact_corrected", "order_reserved"];
         assert!(more.iter().all(|kind| MailKind::of_event(kind, true).is_some()));
         assert!(EVENT_TYPES.iter().all(|name| CATALOGUE.iter().any(|event| event.name == *name)));
     }

@@ -42,7 +42,12 @@ pub fn message(file_id: &[u8; 16], event: &OutboxEvent) -> Option<WebhookMessage
         put("code", Some(code_of(shard, id.seq).into()));
         put("buyer", Some(buyer.as_str().into()));
     }
-    put("quantity", event.quantity.map(Into::into));
+    if let Some(place) = &event.place {
+        put("buyer", Some(place.buyer.as_str().into()));
+        put("ticket", place.ticket.map(Into::into));
+    }
+    let quantity = event.quantity.or(event.place.as_ref().map(|place| place.quantity));
+    put("quantity", quantity.map(Into::into));
     put("amount", event.amount.map(Into::into));
     put("retaken", (event.kind == "order_retaken").then_some(true.into()));
     let mut detail: Value =
@@ -86,6 +91,7 @@ mod tests {
             quantity: Some(2),
             amount: Some(25_800),
             detail: Some(r#"{"provider":"stripe","reference":"pi_1","reason":"told on the phone: 0170 1234"}"#.into()),
+            place: None,
         }
     }
 
@@ -110,6 +116,14 @@ mod tests {
         let cancelled = OutboxEvent { kind: "order_cancelled".into(), detail, ..event() };
         let body = message(&[1; 16], &cancelled).expect("a message").body;
         assert!(body.contains(r#""by":"operator""#) && !body.contains("ten too many"), "{body}");
+    }
+
+    #[test]
+    fn an_order_of_a_blind_window_has_the_number_under_which_it_was_recorded() {
+        let detail = Some(r#"{"ticket":12,"joined_seq":4}"#.into());
+        let granted = OutboxEvent { kind: "order_reserved".into(), detail, ..event() };
+        let body: Value = serde_json::from_str(&message(&[1; 16], &granted).expect("a message").body).expect("JSON");
+        assert_eq!((&body["data"]["ticket"], body["data"].get("joined_seq")), (&12.into(), None));
     }
 
     #[test]

@@ -66,12 +66,13 @@ impl Finding {
 /// Formats a line per finding, with the advice below those that do not pass.
 pub fn table(findings: &[Finding]) -> Vec<String> {
     let mut lines = Vec::new();
+    let width = findings.iter().map(|finding| finding.check.len()).fold(13, usize::max);
     for Finding { check, verdict, found, to_do } in findings {
         // Capitals make warnings and failures visible without colours.
         let word = if *verdict == Verdict::Pass { "pass".into() } else { verdict.word().to_uppercase() };
-        lines.push(format!("  {word}  {check:<13} {found}"));
+        lines.push(format!("  {word}  {check:<width$} {found}"));
         if *verdict != Verdict::Pass {
-            lines.push(format!("{:<21} do: {to_do}", ""));
+            lines.push(format!("        {:<width$} do: {to_do}", ""));
         }
     }
     let [pass, warn, fail] = counts(findings);
@@ -79,8 +80,13 @@ pub fn table(findings: &[Finding]) -> Vec<String> {
     lines
 }
 
-/// Returns the findings as JSON.
+/// Returns the findings about a server and its drop as JSON.
 pub fn json(drop: u32, server: &str, findings: &[Finding]) -> Value {
+    with_checks(json!({ "drop_id": drop, "server": server }), findings)
+}
+
+/// Adds findings to a JSON object.
+pub fn with_checks(mut about: Value, findings: &[Finding]) -> Value {
     let [pass, warn, fail] = counts(findings);
     let checks: Vec<Value> = findings
         .iter()
@@ -92,7 +98,11 @@ pub fn json(drop: u32, server: &str, findings: &[Finding]) -> Value {
             entry
         })
         .collect();
-    json!({ "drop_id": drop, "server": server, "checks": checks, "pass": pass, "warn": warn, "fail": fail })
+    about["checks"] = checks.into();
+    for (name, count) in [("pass", pass), ("warn", warn), ("fail", fail)] {
+        about[name] = count.into();
+    }
+    about
 }
 
 /// Returns the numbers of findings that pass, warn and fail.

@@ -93,7 +93,7 @@ fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
 /// Measures syncs in the directory of the database.
 pub fn disk_syncs(data: &Path) -> Finding {
     const CHECK: &str = "disk syncs";
-    match sync_times(data) {
+    match sync_times(data, SYNCS, Duration::MAX) {
         Ok(mut times) => {
             times.sort_unstable();
             let median = times.get(times.len() / 2).copied().unwrap_or_default();
@@ -120,13 +120,14 @@ impl Drop for ScratchFile {
     }
 }
 
-fn sync_times(data: &Path) -> io::Result<Vec<Duration>> {
+/// Measures up to so many syncs of one appended page, for at most this long.
+pub(super) fn sync_times(data: &Path, count: usize, lasts: Duration) -> io::Result<Vec<Duration>> {
     let path = data.join(format!(".preflight-{}", std::process::id()));
     let mut file: File = OpenOptions::new().write(true).create_new(true).open(&path)?;
     let _scratch = ScratchFile(path);
     let page = [0u8; 4096];
-    let mut times = Vec::with_capacity(SYNCS);
-    for _ in 0..SYNCS {
+    let (mut times, began) = (Vec::with_capacity(count), Instant::now());
+    while times.len() < count && began.elapsed() < lasts {
         let start = Instant::now();
         file.write_all(&page)?;
         file.sync_data()?;
@@ -245,7 +246,7 @@ mod tests {
     #[test]
     fn the_disk_is_measured_in_a_file_that_is_removed_afterwards() {
         let scratch = tempfile::tempdir().expect("scratch");
-        assert_eq!(sync_times(scratch.path()).expect("measured").len(), SYNCS);
+        assert_eq!(sync_times(scratch.path(), SYNCS, Duration::MAX).expect("measured").len(), SYNCS);
         assert_eq!(fs::read_dir(scratch.path()).expect("a directory").count(), 0);
         let nowhere = disk_syncs(&scratch.path().join("nowhere"));
         assert_eq!(nowhere.verdict, Verdict::Warn, "{nowhere:?}");

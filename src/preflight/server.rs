@@ -21,7 +21,7 @@ use crate::types::UnixMillis;
 const OFFSET_WARN_MS: u64 = 200;
 const OFFSET_FAIL_MS: u64 = 1_000;
 /// Disk space for a unit until it is paid, including its lapsed orders.
-const BYTES_PER_UNIT: u64 = 2_000;
+pub(super) const BYTES_PER_UNIT: u64 = 2_000;
 /// Limit for the events that the auditor has not counted yet.
 const LAG_MAX: f64 = 10_000.0;
 /// Reads over new connections, to reach every worker: each has its own response cache.

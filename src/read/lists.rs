@@ -1,7 +1,7 @@
 //! Lists, searches and the audit, for the query thread. A page scans a bounded number of rows, so that no snapshot stays
 //! open; it may therefore be short although there are more rows.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::payments;
 use super::rows::{DropRow, OrderRow, contact_of, drop_of, order_by_seq, order_of};
@@ -31,8 +31,12 @@ pub fn drops(connection: &Connection, after: u32, limit: u32) -> rusqlite::Resul
     let mut statement = connection.prepare_cached(
         "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
              per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version,
-             email_limit, phone_limit, payment_limit, address_limit, challenge, challenge_below
-         FROM drops WHERE id > ?1 AND NOT EXISTS (SELECT 1 FROM auctions WHERE drop_id = drops.id)
+             email_limit, phone_limit, payment_limit, address_limit, challenge, challenge_below, opens_at_ms, draw,
+             admit_per_second, order_seconds, oversubscribe_percent,
+             (SELECT beacon_seconds FROM draws WHERE drop_id = drops.id), (SELECT commitment FROM draws WHERE drop_id = drops.id),
+             standby, blind_ms
+         FROM drops LEFT JOIN rooms ON rooms.drop_id = drops.id
+         WHERE id > ?1 AND NOT EXISTS (SELECT 1 FROM auctions WHERE drop_id = drops.id)
          ORDER BY id LIMIT ?2",
     )?;
     let mut items =
@@ -56,8 +60,12 @@ pub fn drops_before(
     let mut statement = connection.prepare_cached(
         "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
              per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version,
-             email_limit, phone_limit, payment_limit, address_limit, challenge, challenge_below
-         FROM drops WHERE id < ?1 AND NOT EXISTS (SELECT 1 FROM auctions WHERE drop_id = drops.id)
+             email_limit, phone_limit, payment_limit, address_limit, challenge, challenge_below, opens_at_ms, draw,
+             admit_per_second, order_seconds, oversubscribe_percent,
+             (SELECT beacon_seconds FROM draws WHERE drop_id = drops.id), (SELECT commitment FROM draws WHERE drop_id = drops.id),
+             standby, blind_ms
+         FROM drops LEFT JOIN rooms ON rooms.drop_id = drops.id
+         WHERE id < ?1 AND NOT EXISTS (SELECT 1 FROM auctions WHERE drop_id = drops.id)
          ORDER BY id DESC LIMIT ?2",
     )?;
     let rows = statement.query_map(params![before, ROWS_SCANNED_MAX], drop_of)?;
@@ -207,7 +215,10 @@ pub fn last_orders(connection: &Connection, wanted: LastOrders) -> rusqlite::Res
 pub fn reach_of(connection: &Connection, drop_id: DropId) -> rusqlite::Result<(Seq, Seq)> {
     let mut statement = connection.prepare_cached("SELECT last_seq, version FROM drops WHERE id = ?1")?;
     let (mut seq, version): (Seq, Seq) = statement.query_row(params![drop_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    // The drop's own events lead back to its creation. They are few, because operators made them.
+    // The drop's own events lead back to its creation. They are few, because operators made them; all but a few of those that
+    // others made, tickets and admissions, come after its first ticket.
+    let mut ticket = connection.prepare_cached("SELECT seq FROM tickets WHERE drop_id = ?1 AND number = 1")?;
+    seq = ticket.query_row(params![drop_id], |row| row.get(0)).optional()?.unwrap_or(seq);
     let mut before = connection.prepare_cached("SELECT prev_seq FROM audit WHERE seq = ?1")?;
     loop {
         match before.query_row(params![seq], |row| row.get::<_, Seq>(0))? {
@@ -264,13 +275,17 @@ pub struct AuditFilter {
 }
 
 /// Events that a sale has thousands of in a second: steps of buyers, and what follows from them by itself.
-const BUYERS_KINDS: [&str; 10] = [
+const BUYERS_KINDS: [&str; 14] = [
     "order_reserved",
     "order_checked_out",
     "order_paid",
     "order_cancelled",
     "order_expired",
     "bid_placed",
+    "ticket_taken",
+    "room_served",
+    "standby_joined",
+    "standby_left",
     "contact_corrected",
     "session_recorded",
     "provider_event_recorded",

@@ -77,7 +77,21 @@ pub fn event(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<MailE
     Ok(event)
 }
 
+impl MailEvent {
+    /// Returns whether units that came back are held for the next in line.
+    #[must_use]
+    pub fn is_granted(&self) -> bool {
+        self.kind == RESERVED && self.detail.as_deref().is_some_and(tells_of_line)
+    }
+}
+
+/// Returns whether the detail of a reservation tells that the order came from a line.
+fn tells_of_line(detail: &str) -> bool {
+    detail.contains("\"joined_seq\"")
+}
+
 /// The kinds of events that become mails under a condition that only the file tells.
+const RESERVED: &str = "order_reserved";
 const BID: &str = "bid_placed";
 const CONTACT: &str = "contact_corrected";
 /// Events of an order that are walked back to find its first contact; beyond it a contact is not the first.
@@ -115,7 +129,8 @@ fn is_first_contact(connection: &Connection, seq: Seq, order: Seq) -> rusqlite::
 }
 
 /// Returns the events after `after` that may become mails, and the last scanned event. Bids are among them only where they
-/// take the lead in an auction whose bidders gave contacts, and later contacts only those of awarded orders. Events that
+/// take the lead in an auction whose bidders gave contacts, later contacts only those of awarded orders, and reservations only
+/// those that came from a line. Events that
 /// belong to no order wait for none, so each gets its own number for it.
 pub fn events_after(
     connection: &Connection,
@@ -124,7 +139,7 @@ pub fn events_after(
     limit: usize,
 ) -> rusqlite::Result<(Vec<EventHead>, Seq)> {
     let mut statement = connection.prepare_cached(
-        "SELECT seq, kind, order_seq, at_ms, drop_id FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        "SELECT seq, kind, order_seq, at_ms, drop_id, detail FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2",
     )?;
     let has = |kind: &str| type_of(kind).is_some_and(|(bit, _)| filter.has(bit));
     let has_contacts = connection.prepare_cached("SELECT 1 FROM bidder_contacts LIMIT 1")?.exists([])?;
@@ -137,6 +152,7 @@ pub fn events_after(
         let order: Option<Seq> = row.get(2)?;
         let is_mail = match row.get_ref(1)?.as_str()? {
             BID => has_contacts && has("auction_ended") && takes_lead(connection, row.get(4)?, last)?,
+            RESERVED => has("order_checked_out") && row.get_ref(5)?.as_str_or_null()?.is_some_and(tells_of_line),
             CONTACT => has("auction_awarded") && is_awarded(connection, order)?,
             kind => has(kind),
         };

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Reader;
-use crate::types::{AuctionEnding, AuctionId, AuctionState, DropId, UnitPrice, UnixMillis};
+use super::rooms::{self, RoomStanding};
+use crate::types::{AuctionEnding, AuctionId, AuctionState, DropId, RoomState, UnitPrice, UnixMillis};
 
 /// Maximum number of sampled drops, and of auctions.
 pub const SHOWN_MAX: u32 = 20;
@@ -23,6 +24,7 @@ pub struct MetricsSampler {
     drops: Vec<DropId>,
     auctions: Vec<AuctionId>,
     by_state: Vec<(AuctionState, u64)>,
+    rooms_by_state: Vec<(RoomState, u64)>,
     until: Option<Instant>,
 }
 
@@ -37,8 +39,14 @@ pub struct DropStock {
     pub held: u32,
     /// Units of paid orders.
     pub sold: u32,
+    /// Buyers who stand by.
+    pub standby: u32,
     /// Start time, if the drop has started.
     pub started_at: Option<UnixMillis>,
+    /// True while an operator or the auditor has paused it.
+    pub paused: bool,
+    /// The drop's waiting room, if there is one.
+    pub room: Option<RoomStanding>,
 }
 
 /// Price and end of an auction.
@@ -63,6 +71,8 @@ pub struct MetricsSample {
     pub auctions: Vec<AuctionStanding>,
     /// Number of auctions in each state.
     pub by_state: Vec<(AuctionState, u64)>,
+    /// Number of waiting rooms in each state.
+    pub rooms_by_state: Vec<(RoomState, u64)>,
 }
 
 impl MetricsSampler {
@@ -82,7 +92,8 @@ impl MetricsSampler {
             for id in &self.auctions {
                 auctions.extend(standing(connection, *id)?);
             }
-            Ok(MetricsSample { drops, auctions, by_state: self.by_state.clone() })
+            let (by_state, rooms_by_state) = (self.by_state.clone(), self.rooms_by_state.clone());
+            Ok(MetricsSample { drops, auctions, by_state, rooms_by_state })
         })
     }
 
@@ -104,21 +115,24 @@ impl MetricsSampler {
         let plain = [AuctionState::Scheduled, AuctionState::Live, AuctionState::Cancelled];
         let states = plain.into_iter().chain(AuctionEnding::ALL.map(AuctionState::Ended));
         self.by_state = states.map(|state| (state, count(state))).collect();
+        self.rooms_by_state = rooms::count_by_state(connection)?;
         Ok(())
     }
 }
 
 fn stock(connection: &Connection, id: DropId) -> rusqlite::Result<Option<DropStock>> {
     let mut statement = connection.prepare_cached(
-        "SELECT total, held, sold, started, starts_at_ms, substr(name, 1, ?2) FROM drops WHERE id = ?1",
+        "SELECT total, held, sold, started, starts_at_ms, substr(name, 1, ?2), standby, paused FROM drops WHERE id = ?1",
     )?;
     let stock = statement.query_row(params![id, NAME_CHARS_MAX], |row| {
         let started: bool = row.get(3)?;
         let started_at = if started { Some(row.get(4)?) } else { None };
         let (total, held, sold, name) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(5)?);
-        Ok(DropStock { id, name, total, held, sold, started_at })
+        let (standby, paused) = (row.get(6)?, row.get(7)?);
+        Ok(DropStock { id, name, total, held, sold, standby, started_at, paused, room: None })
     });
-    stock.optional()
+    let Some(stock) = stock.optional()? else { return Ok(None) };
+    Ok(Some(DropStock { room: rooms::standing(connection, id)?, ..stock }))
 }
 
 fn standing(connection: &Connection, id: AuctionId) -> rusqlite::Result<Option<AuctionStanding>> {

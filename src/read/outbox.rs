@@ -1,6 +1,7 @@
 //! Queries of the outbox: endpoints, failed deliveries, and events to send.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::Value;
 
 use crate::types::webhooks::type_of;
 use crate::types::{
@@ -219,6 +220,17 @@ pub struct OutboxEvent {
     pub amount: Option<i64>,
     /// JSON object with further members.
     pub detail: Option<String>,
+    /// The place in a line that the event ends without an order.
+    pub place: Option<EndedPlace>,
+}
+
+/// A place in a line that ended without an order.
+#[derive(Debug)]
+pub struct EndedPlace {
+    pub buyer: String,
+    pub quantity: i64,
+    /// The number of an order that a blind window recorded.
+    pub ticket: Option<u32>,
 }
 
 /// Returns the content of an event.
@@ -245,9 +257,23 @@ pub fn event(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<Outbo
             amount: row.get(9)?,
             detail: row.get(10)?,
             auction: row.get(11)?,
+            place: None,
         })
     };
-    statement.query_row([seq], of).optional()
+    let mut event = statement.query_row([seq], of).optional()?;
+    if let Some(event) = event.as_mut().filter(|event| event.kind == "standby_left") {
+        event.place = ended_place(connection, event.detail.as_deref())?;
+    }
+    Ok(event)
+}
+
+/// Returns the place whose number is in the detail of a buyer who left.
+fn ended_place(connection: &Connection, detail: Option<&str>) -> rusqlite::Result<Option<EndedPlace>> {
+    let detail: Value = detail.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let joined = detail["joined_seq"].as_u64().and_then(Seq::new);
+    let mut statement = connection.prepare_cached("SELECT buyer, quantity, number FROM standby WHERE seq = ?1")?;
+    let of = |row: &Row<'_>| Ok(EndedPlace { buyer: row.get(0)?, quantity: row.get(1)?, ticket: row.get(2)? });
+    statement.query_row([joined], of).optional()
 }
 
 /// Returns the file's id, which distinguishes its events from those of other files.

@@ -4,10 +4,15 @@
 //! thread is not delayed and the log is not pinned. Units and orders are those at one event, whatever happens meanwhile:
 //! the audit is counted up to it. Figures of seconds and payments are those of the moment at which their rows are read.
 //!
-//! Invariant: memory is bounded whatever the length of the sale and the number of its orders.
+//! Invariant: memory is bounded whatever the length of the sale and the number of its orders: see [`shares`] for the largest part.
 
+pub mod drawn;
 mod events;
+pub mod fairness;
+pub mod groups;
+pub mod line;
 pub mod seconds;
+pub mod shares;
 pub mod timeline;
 
 use std::collections::BTreeMap;
@@ -17,6 +22,7 @@ use rusqlite::Connection;
 
 pub use self::events::{CountedUnits, OrderCounts};
 use self::seconds::{SecondFigures, first_second, rows_after};
+use self::shares::ShareCounter;
 use self::timeline::{StockLevel, Timeline};
 use super::lists::reach_of;
 use super::payments::{AnyPayment, payments_after};
@@ -84,6 +90,8 @@ pub struct ReportFacts {
     /// From the start until the drop was sold out, and some time more.
     pub opening: Option<Timeline>,
     pub payments: BTreeMap<(Provider, Currency), MoneySums>,
+    /// The buyers of the units, and the line of a waiting room.
+    pub shares: ShareCounter,
 }
 
 /// Counts the facts step by step.
@@ -103,6 +111,8 @@ enum CountPhase {
     Seconds(i64),
     /// Payments after this one of this order.
     Payments(Seq, Seq),
+    /// Orders by their buyers, then tickets.
+    Shares,
     Finished,
 }
 
@@ -114,6 +124,8 @@ impl ReportCounter {
         let mut last = connection.prepare_cached("SELECT seq, at_ms FROM audit ORDER BY seq DESC LIMIT 1")?;
         let as_of: (Seq, UnixMillis) = last.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let origin = first_second(connection, drop_id)?;
+        // The creation itself is the first event that is counted.
+        let before = Seq::new(reach.0.get().saturating_sub(1)).unwrap_or_default();
         let facts = ReportFacts {
             drop,
             as_of,
@@ -130,9 +142,8 @@ impl ReportCounter {
             whole: origin.map(|second| Timeline::new(second, StockLevel::default())),
             opening: None,
             payments: BTreeMap::new(),
+            shares: ShareCounter::begin(connection, drop_id, before)?,
         };
-        // The creation itself is the first event that is counted.
-        let before = Seq::new(reach.0.get().saturating_sub(1)).unwrap_or_default();
         Ok(Some(ReportCounter { facts, reach, phase: CountPhase::Events(before) }))
     }
 
@@ -149,8 +160,12 @@ impl ReportCounter {
             },
             CountPhase::Payments(order, seq) => match self.count_payments(connection, (order, seq))? {
                 Some((order, seq)) => CountPhase::Payments(order, seq),
-                None => CountPhase::Finished,
+                None => CountPhase::Shares,
             },
+            CountPhase::Shares => {
+                let ReportFacts { drop, as_of, shares, .. } = &mut self.facts;
+                if shares.step(connection, drop.id, as_of.0)? { CountPhase::Shares } else { CountPhase::Finished }
+            }
             CountPhase::Finished => CountPhase::Finished,
         };
         Ok(!matches!(self.phase, CountPhase::Finished))

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::types::{
-    Amount, ChallengeRule, Contact, Currency, DropId, DropState, IdentityDigests, IdentityLimits, JSON_INTEGER_MAX,
-    OrderId, OrderSecret, OrderState, Quantity, Seq, UnitPrice, UnixMillis,
+    Amount, ChallengeRule, Commitment, Contact, Currency, Digest, DropId, DropState, IdentityDigests, IdentityLimits,
+    JSON_INTEGER_MAX, OrderId, OrderSecret, OrderState, Quantity, RoomSpec, Seq, UnitPrice, UnixMillis,
 };
 
 /// A drop as clients see it.
@@ -33,6 +33,13 @@ pub struct DropRow {
     pub version: Seq,
     pub identity_limits: IdentityLimits,
     pub challenge: ChallengeRule,
+    pub room: Option<RoomSpec>,
+    /// The commitment to the seed of its draw.
+    pub commitment: Option<Commitment>,
+    /// The length of its blind window, in milliseconds; 0 without.
+    pub blind_ms: u16,
+    /// Buyers who stand by.
+    pub standby: u32,
 }
 
 impl DropRow {
@@ -78,6 +85,10 @@ pub(super) fn drop_of(row: &Row<'_>) -> rusqlite::Result<DropRow> {
             address: row.get(24)?,
         },
         challenge: ChallengeRule { kind: row.get(25)?, below: row.get(26)? },
+        room: super::rooms::spec_of(row, 27)?,
+        commitment: row.get(33)?,
+        blind_ms: row.get("blind_ms")?,
+        standby: row.get("standby")?,
     })
 }
 
@@ -86,8 +97,12 @@ pub fn drop_by_id(connection: &Connection, id: DropId) -> rusqlite::Result<Optio
     let mut statement = connection.prepare_cached(
         "SELECT id, sku, name, description, image_url, currency, unit_price, total, held, sold, starts_at_ms, ends_at_ms,
              per_buyer_limit, reservation_seconds, payment_seconds, revision, started, paused, ended, mismatch, version,
-             email_limit, phone_limit, payment_limit, address_limit, challenge, challenge_below
-         FROM drops WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM auctions WHERE drop_id = drops.id)",
+             email_limit, phone_limit, payment_limit, address_limit, challenge, challenge_below, opens_at_ms, draw,
+             admit_per_second, order_seconds, oversubscribe_percent,
+             (SELECT beacon_seconds FROM draws WHERE drop_id = drops.id), (SELECT commitment FROM draws WHERE drop_id = drops.id),
+             standby, blind_ms
+         FROM drops LEFT JOIN rooms ON rooms.drop_id = drops.id
+         WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM auctions WHERE drop_id = drops.id)",
     )?;
     statement.query_row(params![id], drop_of).optional()
 }
@@ -169,6 +184,13 @@ pub fn order_by_seq(connection: &Connection, seq: Seq) -> rusqlite::Result<Optio
 /// Returns an order by its public id. `None` if the secret differs from the order's.
 pub fn order_by_id(connection: &Connection, id: OrderId) -> rusqlite::Result<Option<OrderRow>> {
     Ok(order_by_seq(connection, id.seq)?.filter(|order| order.secret.matches(&id.secret)))
+}
+
+/// Returns whether an order has an idempotency key of this digest.
+pub fn order_has_key(connection: &Connection, order: Seq, key: &Digest) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached("SELECT key_digest = ?2 FROM orders WHERE seq = ?1")?;
+    let found: Option<bool> = statement.query_row(params![order, key], |row| row.get(0)).optional()?;
+    Ok(found.unwrap_or(false))
 }
 
 /// Returns the digests of the identities that an order counts for; `None` if its drop had no caps.

@@ -44,8 +44,8 @@ pub fn last_event(connection: &Connection) -> rusqlite::Result<Seq> {
 
 /// Returns the orders that were checked out after an event, in that order, and those that ended.
 pub fn checked_out_since(connection: &Connection, since: Seq) -> rusqlite::Result<OrderScan> {
-    let mut statement =
-        connection.prepare_cached("SELECT seq, kind, order_seq FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+    let mut statement = connection
+        .prepare_cached("SELECT seq, kind, order_seq, detail FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
     let mut rows = statement.query(params![since, ROWS_PER_SCAN])?;
     let (mut scan, mut seen) = (OrderScan::after(since), 0u32);
     while let Some(row) = rows.next()? {
@@ -53,12 +53,19 @@ pub fn checked_out_since(connection: &Connection, since: Seq) -> rusqlite::Resul
         match row.get_ref(1)?.as_str()? {
             // A winner's order awaits its payment from its first event on.
             "order_checked_out" | "auction_awarded" => scan.orders.push(row.get(2)?),
+            "order_reserved" if awaits_payment(row.get_ref(3)?.as_str_or_null()?) => scan.orders.push(row.get(2)?),
             "order_cancelled" | "order_expired" | "order_paid" => scan.ended.push(row.get(2)?),
             _ => {}
         }
     }
     scan.more = seen == ROWS_PER_SCAN;
     Ok(scan)
+}
+
+/// Returns whether an order from the line behind a drop awaits its payment from its first event on.
+fn awaits_payment(detail: Option<&str>) -> bool {
+    // The state is the only text of a reservation's detail that could be this word.
+    detail.is_some_and(|detail| detail.contains("\"awaiting_payment\""))
 }
 
 /// Returns the provider at which an order can be paid and the URL there, if the session has been created.

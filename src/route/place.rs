@@ -47,8 +47,8 @@ pub(super) enum RequestEffect {
     },
 }
 
-/// Commands that have one effect however often they are sent, without a key.
-const REPEATABLE: [&str; 4] = ["CancelOrder", "PauseDrop", "CloseDrop", "ReceiveProviderEvent"];
+/// Commands that have one effect however often they are sent, without the header of a key. Each order of a batch has its key.
+const REPEATABLE: [&str; 5] = ["CancelOrder", "PauseDrop", "CloseDrop", "ReceiveProviderEvent", "PlaceOrders"];
 
 /// Returns the effect of a request.
 pub(super) fn effect(route: &Route, headers: &HeaderMap) -> RequestEffect {

@@ -97,7 +97,7 @@ const SHARD_NOT_NAMED: Kind =
 
 fn common(problem: &Problem, request_id: &HeaderValue) -> Response<RouteBody> {
     // Only refusals tell times, and the router makes none.
-    let response = problem_response(problem, request_id, UnixMillis::ZERO, 0);
+    let response = problem_response(problem, request_id.to_str().unwrap_or(""), UnixMillis::ZERO, 0);
     response.map(|body| match body {
         Either::Left(whole) => Either::Left(whole),
         // Problems are whole.

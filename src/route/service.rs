@@ -14,15 +14,14 @@ use super::forward::PassedRequest;
 use super::headers::onward;
 use super::place::{RequestEffect, RequestPlace, effect, place};
 use super::problems::RouteProblem;
-use super::worker::{LONG_BODIES_MAX, RouteWorker};
+use super::worker::{LONG_BODY_PLACES, RouteWorker};
 use super::{creation, lists, webhooks};
 use crate::api::Problem;
-use crate::http::body::{BodyBounds, read_whole};
+use crate::http::body::{BodyBounds, places, read_whole};
 use crate::http::origin::check_admin_host;
 use crate::http::request::{REQUEST_ID, check_head, named_host};
 use crate::http::router::RouteMatch;
 use crate::http::routes::{Listener, ROUTES, Route};
-use crate::payments;
 use crate::types::hex;
 use crate::types::shard::Shard;
 
@@ -128,8 +127,7 @@ impl RouteWorker {
     }
 
     fn body_bytes_max(&self, route: &Route) -> usize {
-        let is_of_a_provider = route.parameter() == Some("provider");
-        if is_of_a_provider { payments::BODY_BYTES_MAX } else { self.shared.limits.body_bytes_max }
+        route.long_body.unwrap_or(self.shared.limits.body_bytes_max)
     }
 
     /// Reads a body to its end: a request is sent again to another node.
@@ -139,12 +137,9 @@ impl RouteWorker {
             return Ok(Bytes::new());
         }
         let bytes_max = bytes_max.max(self.shared.limits.body_bytes_max);
-        let _place = if bytes_max > self.shared.limits.body_bytes_max {
-            let busy = || Problem::Overloaded { queue_depth: LONG_BODIES_MAX, retry_after: Duration::from_secs(1) };
-            Some(self.shared.long_bodies.try_acquire().map_err(|_| busy())?)
-        } else {
-            None
-        };
+        let busy = || Problem::Overloaded { queue_depth: LONG_BODY_PLACES, retry_after: Duration::from_secs(1) };
+        let places = places(headers, self.shared.limits.body_bytes_max, bytes_max);
+        let _places = self.shared.long_bodies.try_acquire_many(places).map_err(|_| busy())?;
         let bounds = BodyBounds { limits: &self.shared.limits, stopping: &self.stopping };
         Ok(read_whole(headers, body, bounds, bytes_max).await?)
     }

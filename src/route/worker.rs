@@ -17,8 +17,8 @@ use crate::http::router::Router;
 use crate::http::routes::{Listener, ROUTES};
 use crate::telemetry::{RouteResult, Telemetry};
 
-/// Bodies of payment providers that are read at once: they may be eight times as long as others.
-pub(super) const LONG_BODIES_MAX: usize = 64;
+/// Places for long bodies, of payment providers and of batches, that are read at once, of 64 KiB each.
+pub(super) const LONG_BODY_PLACES: usize = 64;
 
 /// The state that all threads of a router share.
 pub(super) struct RouteShared {
@@ -46,7 +46,7 @@ impl RouteShared {
             config,
             telemetry,
             limits,
-            long_bodies: Semaphore::new(LONG_BODIES_MAX),
+            long_bodies: Semaphore::new(LONG_BODY_PLACES),
             creations: Mutex::default(),
             public: Router::new(&ROUTES, Listener::Public),
             admin: Router::new(&ROUTES, Listener::Admin),

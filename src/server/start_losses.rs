@@ -2,7 +2,7 @@
 
 use crate::store::beside::Replaced;
 use crate::store::{Loaded, Store, StoreError, accepted_loss};
-use crate::types::Seq;
+use crate::types::{DropId, Seq};
 use crate::writer::Clock;
 
 /// Tells that the file is a copy of the one that lay there, which has ended at event `found`.
@@ -22,6 +22,16 @@ fn tell_of_a_copy(store: &Store, replaced: Replaced, found: Seq) {
     );
 }
 
+/// Tells of drops that are paused because their draw may be among what is lost.
+fn tell_of_draws(paused: &[DropId]) {
+    for drop_id in paused {
+        tracing::error!(
+            drop_id = drop_id.get(),
+            "the drop is paused: its draw may have been published by events that are missing. Close it and sell by a new drop, or resume it to draw again"
+        );
+    }
+}
+
 /// Records what a power failure took, and that the file is a copy of the one that lay there.
 pub(super) fn record_losses(store: &mut Store, loaded: &mut Loaded, clock: &Clock) -> Result<(), StoreError> {
     if let Some(lost) = store.lost {
@@ -29,11 +39,12 @@ pub(super) fn record_losses(store: &mut Store, loaded: &mut Loaded, clock: &Cloc
             events = lost.events,
             "a power loss took events that --durability interval does not promise to keep"
         );
-        accepted_loss::record(store, loaded, clock.now(), lost.events)?;
+        tell_of_draws(&accepted_loss::record(store, loaded, clock.now(), lost.events)?);
     }
     let found = loaded.state.seq();
-    if let Some(replaced) = accepted_loss::of_a_copy(store, loaded, clock.now())? {
+    if let Some((replaced, paused)) = accepted_loss::of_a_copy(store, loaded, clock.now())? {
         tell_of_a_copy(store, replaced, found);
+        tell_of_draws(&paused);
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::acceptor::{Acceptor, SharedConnections, accept};
 use super::auditor_task::{self, MismatchHook};
+use super::draw_task;
 use super::listeners::{Listeners, ServerError};
 use super::note_task;
 use super::tls::Tls;
@@ -21,6 +22,7 @@ use crate::egress::EgressClient;
 use crate::exit::{self, exit_now};
 use crate::failpoints;
 use crate::http::console::prometheus::PrometheusClient;
+use crate::http::draw_proofs::DrawProofCache;
 use crate::http::routes::{Listener, ROUTES};
 use crate::http::slow_queries::{QueryQueue, QueryThread};
 use crate::http::worker::{ServerState, Worker};
@@ -73,8 +75,8 @@ pub(super) struct ServerParts {
     pub(super) on_mismatch: MismatchHook,
 }
 
-/// Bodies of webhooks above `http.body_bytes_max` that are read at once, of at most 64 KiB each.
-const LONG_BODIES_MAX: usize = 256;
+/// Places for bodies above `http.body_bytes_max` that are read at once, of 64 KiB each: 16 MiB in all.
+const LONG_BODY_PLACES: usize = 256;
 
 /// The workers and the query thread in the metric of panics.
 const WORKERS: &str = "fc-http";
@@ -110,10 +112,11 @@ impl ServerThreads {
             refund_states: parts.refund_states,
             egress: parts.egress,
             prometheus: parts.prometheus,
-            long_bodies: Semaphore::new(LONG_BODIES_MAX),
+            long_bodies: Semaphore::new(LONG_BODY_PLACES),
             telemetry: parts.telemetry,
             access_log: parts.access_log,
             backups: parts.backups,
+            draw_proofs: DrawProofCache::default(),
             auditor: AuditorState::default(),
             stopping,
             config: parts.config,
@@ -267,6 +270,7 @@ fn serve(
                 spawn_vital(&worker, async move { query_thread.run(&query_worker.reader, &panics).await });
                 let audit = auditor_task::supervise(Rc::clone(&worker), mismatched, on_mismatch);
                 spawn_vital(&worker, audit);
+                spawn_vital(&worker, draw_task::supervise(Rc::clone(&worker)));
                 spawn_vital(&worker, note_task::keep(Rc::clone(&worker), note));
                 http.await;
             }
@@ -290,6 +294,7 @@ fn wire_parts(worker: &Worker) -> WireWorkerParts {
         mailbox: worker.mailbox,
         reader: worker.reader.clone(),
         verified: Rc::clone(&worker.verified),
+        room_facts: Rc::clone(&worker.room_facts),
         largest_amounts: Rc::clone(&worker.largest_amounts),
     }
 }

@@ -1,32 +1,72 @@
 //! A loss that an operator accepted: it becomes an event, and the file's next epoch begins, so that versions and ETags of
 //! lost events never match later ones.
+//!
+//! A draw that is not done in such a file may be done in the lost events, and its seed published. So that there is no second
+//! draw with a known seed, its drop is paused, and a paused drop is not drawn (`server/draw_task.rs`).
 
 use super::beside::{self, Replaced};
 use super::{Batch, Loaded, Recorder, Store, StoreError, resumption};
-use crate::engine::{Command, FileCommand};
-use crate::types::{Seq, UnixMillis};
+use crate::engine::{ChangeDrop, Command, DropCommand, FileCommand, State};
+use crate::failpoints::{self, Bug};
+use crate::types::{DrawState, DropId, Seq, UnixMillis};
 
-/// Records that `lost` events up to the last acknowledged one are missing, and raises the epoch. Records nothing on an
-/// error.
-pub fn record(store: &mut Store, loaded: &mut Loaded, at: UnixMillis, lost: u64) -> Result<(), StoreError> {
-    let epoch = store.epoch;
-    record_above(store, loaded, at, lost, epoch)
+/// The reason of the pause of a drop whose draw may have been published, for the audit.
+const MAY_BE_DRAWN: &str =
+    "events of this drop may be lost, and its draw among them: to resume it draws again, with a seed that may be known";
+
+/// An epoch that begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewEpoch {
+    /// The number of events that are known to be missing.
+    pub(super) lost: u64,
+    /// The highest epoch before it.
+    pub(super) above: u64,
+    /// Drops whose draw is not done are paused.
+    pub(super) pauses_draws: bool,
 }
 
-/// Records a loss, or none, and begins the epoch after `epoch`, in one transaction.
+/// Records that `lost` events up to the last acknowledged one are missing, and raises the epoch. Records nothing on an
+/// error. Returns the drops that are paused because their draw may be among what is lost.
+pub fn record(store: &mut Store, loaded: &mut Loaded, at: UnixMillis, lost: u64) -> Result<Vec<DropId>, StoreError> {
+    let above = store.epoch;
+    record_above(store, loaded, at, NewEpoch { lost, above, pauses_draws: true })
+}
+
+/// Pauses drops whose draw is not done, and returns those that are paused then.
+fn pause_draws(state: &mut State, at: UnixMillis, batch: &mut Batch) -> Vec<DropId> {
+    let open: Vec<(DropId, bool)> =
+        state.drops().filter(|entry| !entry.ended).map(|entry| (entry.id, entry.paused)).collect();
+    let mut paused = Vec::new();
+    for (drop_id, is_paused) in open {
+        if state.draw_mut(drop_id).is_none_or(|draw| draw.state() == DrawState::Drawn) {
+            continue;
+        }
+        paused.push(drop_id);
+        if !is_paused {
+            let pause = ChangeDrop { drop_id, reason: MAY_BE_DRAWN.into() };
+            state.apply(at, &Command::Drop(DropCommand::Pause(pause)), &mut batch.events);
+        }
+    }
+    paused
+}
+
+/// Records a loss, or none, and begins the epoch after another one, in one transaction. Returns the drops that are paused because
+/// their draw may be among what is lost.
 pub(super) fn record_above(
     store: &mut Store,
     loaded: &mut Loaded,
     at: UnixMillis,
-    lost: u64,
-    epoch: u64,
-) -> Result<(), StoreError> {
+    begins: NewEpoch,
+) -> Result<Vec<DropId>, StoreError> {
+    let NewEpoch { lost, above: epoch, pauses_draws } = begins;
     let acknowledged = loaded.state.seq().get().saturating_add(lost);
     let acknowledged = Seq::new(acknowledged).unwrap_or(Seq::ZERO);
     let mut batch = Batch::default();
     let at = at.max(loaded.state.at());
     resumption::advance(&mut loaded.state, at, &mut batch);
     loaded.state.apply(at, &Command::File(FileCommand::RecordLoss { lost, acknowledged }), &mut batch.events);
+    let pauses_draws = pauses_draws && !failpoints::enabled(Bug::RestoredDrawsAgain);
+    let paused = if pauses_draws { pause_draws(&mut loaded.state, at, &mut batch) } else { Vec::new() };
     let mut recorder = Recorder::new(&store.connection, loaded.link)?;
     recorder.begin()?;
     if epoch > store.epoch {
@@ -42,17 +82,24 @@ pub(super) fn record_above(
     let seq = loaded.state.seq();
     store.watermark.establish(&store.mark(seq, loaded.link, seq))?;
     store.lost = None;
-    Ok(())
+    Ok(paused)
 }
 
 /// Begins a new epoch if the file is a copy that was put in the place of the one that lay there, which may have had other
-/// events since: versions and ETags of those must never stand for its own. Returns what lay there.
-pub fn of_a_copy(store: &mut Store, loaded: &mut Loaded, at: UnixMillis) -> Result<Option<Replaced>, StoreError> {
+/// events since: versions and ETags of those must never stand for its own. Returns what lay there, and the drops that are
+/// paused because their draw may be among what is lost.
+pub fn of_a_copy(
+    store: &mut Store,
+    loaded: &mut Loaded,
+    at: UnixMillis,
+) -> Result<Option<(Replaced, Vec<DropId>)>, StoreError> {
     let Some(replaced) = store.replaced.take() else { return Ok(None) };
-    record_above(store, loaded, at, 0, replaced.epoch)?;
+    // A copy that has the last event that is known has lost none: a directory that was moved.
+    let begins = NewEpoch { lost: 0, above: replaced.epoch, pauses_draws: replaced.known.is_some() };
+    let paused = record_above(store, loaded, at, begins)?;
     let seq = loaded.state.seq();
     beside::write_of(&store.path, &store.mark(seq, loaded.link, seq));
-    Ok(Some(replaced))
+    Ok(Some((replaced, paused)))
 }
 
 #[cfg(test)]
@@ -79,7 +126,8 @@ mod tests {
         assert_eq!(epoch_after(scratch.path(), |_, _| {}), (1, 1));
         let above = |epoch| {
             move |store: &mut Store, loaded: &mut Loaded| {
-                record_above(store, loaded, UnixMillis::ZERO, 0, epoch).expect("recorded");
+                let begins = NewEpoch { lost: 0, above: epoch, pauses_draws: true };
+                record_above(store, loaded, UnixMillis::ZERO, begins).expect("recorded");
             }
         };
         assert_eq!(epoch_after(scratch.path(), above(7)), (8, 8));

@@ -35,7 +35,7 @@ pub fn check(backup: &Path, data: &Path) -> Result<BackupState, String> {
     }
     let connection = open(backup).map_err(|error| predicate(&error))?;
     let damaged = |error: rusqlite::Error| format!("is damaged: {error}");
-    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(damaged)?;
+    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(damaged)?;
     if found != "ok" {
         return Err(format!("is damaged: {found}"));
     }

@@ -6,8 +6,11 @@ use rusqlite::{Connection, Statement, params};
 use serde_json::{Value, json};
 
 use super::audit::Columns;
+use super::rooms;
+use super::standby;
 use crate::engine::{
-    AuctionEvent, DropCreated, DropEvent, DropPatch, DropPatched, DropSpec, Event, EventBody, StockAdjusted, StockDelta,
+    AuctionEvent, DropCreated, DropEvent, DropPatch, DropPatched, DropSpec, Event, EventBody, OrderEvent,
+    StockAdjusted, StockDelta,
 };
 use crate::failpoints::{self, Bug};
 use crate::types::{ChallengeRule, DropId, IdentityKind, IdentityLimits, Seq, UnixMillis};
@@ -16,9 +19,22 @@ use crate::types::{ChallengeRule, DropId, IdentityKind, IdentityLimits, Seq, Uni
 #[derive(Default)]
 struct DropChange {
     delta: StockDelta,
+    /// Buyers who joined the line, less those who left it.
+    standby: i64,
+    /// True once the line has ended with its drop.
+    line_ended: bool,
     revisions: u32,
     version: Seq,
     last_seq: Seq,
+}
+
+impl DropChange {
+    /// Counts a buyer who got an order from the line.
+    fn count_grant(&mut self, body: &EventBody) {
+        if matches!(body, EventBody::Order(OrderEvent::Granted(_))) {
+            self.standby = self.standby.saturating_sub(1);
+        }
+    }
 }
 
 /// Writes the rows of drops.
@@ -39,9 +55,9 @@ impl<'conn> DropWriter<'conn> {
                 "INSERT INTO drops (id, sku, name, description, image_url, currency, unit_price, total, held, sold,
                      starts_at_ms, ends_at_ms, per_buyer_limit, reservation_seconds, payment_seconds, revision, started,
                      paused, ended, mismatch, last_seq, version, challenge, challenge_below, email_limit, phone_limit,
-                     payment_limit, address_limit)
+                     payment_limit, address_limit, blind_ms)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9, ?10, ?11, ?12, ?13, 1, ?14, 0, 0, 0, ?15, ?15, ?16, ?17,
-                     ?18, ?19, ?20, ?21)",
+                     ?18, ?19, ?20, ?21, ?22)",
             )?,
             patch_drop: prepare(
                 "UPDATE drops SET name = coalesce(?2, name), description = coalesce(?3, description),
@@ -66,7 +82,8 @@ impl<'conn> DropWriter<'conn> {
             )?,
             move_drop: prepare(
                 "UPDATE drops SET total = total + ?2, held = held + ?3, sold = sold + ?4, revision = revision + ?5,
-                     version = max(version, ?6), last_seq = max(last_seq, ?7)
+                     version = max(version, ?6), last_seq = max(last_seq, ?7),
+                     standby = CASE WHEN ?9 THEN 0 ELSE standby + ?8 END
                  WHERE id = ?1",
             )?,
             changes: BTreeMap::new(),
@@ -90,7 +107,10 @@ impl<'conn> DropWriter<'conn> {
             DropEvent::Closed { .. } => self.flag(drop_id, [NO, NO, YES, NO], Some(event.at)),
             DropEvent::MismatchFound => self.flag(drop_id, [NO, YES, NO, YES], NO_TIME),
             DropEvent::MismatchCleared => self.flag(drop_id, [NO, NO, NO, Some(false)], NO_TIME),
-            DropEvent::StockAdjusted(_) => Ok(()),
+            DropEvent::StockAdjusted(_)
+            | DropEvent::StandbyJoined(_)
+            | DropEvent::StandbyLeft { .. }
+            | DropEvent::WindowEnded { .. } => Ok(()),
         }
     }
 
@@ -119,6 +139,7 @@ impl<'conn> DropWriter<'conn> {
                 spec.identity_limits.phone,
                 spec.identity_limits.payment,
                 spec.identity_limits.address,
+                spec.blind_ms,
             ])
             .map(drop)
     }
@@ -176,15 +197,30 @@ impl<'conn> DropWriter<'conn> {
         if of_the_drop {
             change.last_seq = event.seq;
         }
-        if matches!(&event.body, EventBody::Drop(body) if body.revises()) {
+        let EventBody::Drop(body) = &event.body else { return change.count_grant(&event.body) };
+        if body.revises() {
             change.revisions = change.revisions.saturating_add(1);
+        }
+        match body {
+            DropEvent::StandbyJoined(_) => change.standby = change.standby.saturating_add(1),
+            DropEvent::StandbyLeft { .. } => change.standby = change.standby.saturating_sub(1),
+            DropEvent::Ended | DropEvent::Closed { .. } => change.line_ended = true,
+            DropEvent::Created(_)
+            | DropEvent::Patched(_)
+            | DropEvent::Started
+            | DropEvent::Paused { .. }
+            | DropEvent::Resumed { .. }
+            | DropEvent::StockAdjusted(_)
+            | DropEvent::MismatchFound
+            | DropEvent::MismatchCleared
+            | DropEvent::WindowEnded { .. } => {}
         }
     }
 
     /// Writes the counters that the batch has changed.
     pub(super) fn move_drops(&mut self) -> rusqlite::Result<()> {
         while let Some((drop_id, change)) = self.changes.pop_first() {
-            let DropChange { mut delta, revisions, version, last_seq } = change;
+            let DropChange { mut delta, standby, line_ended, revisions, version, last_seq } = change;
             if failpoints::enabled(Bug::UnitsCountedTwice) {
                 delta.held = delta.held.saturating_add(delta.held.max(0));
             }
@@ -199,7 +235,9 @@ impl<'conn> DropWriter<'conn> {
                 delta.sold,
                 revisions,
                 version,
-                last_seq
+                last_seq,
+                standby,
+                line_ended
             ])?;
             assert_eq!(rows, 1, "drop {drop_id} has a row");
         }
@@ -223,6 +261,9 @@ pub(super) fn columns(event: &DropEvent) -> Columns {
         DropEvent::Started | DropEvent::Ended | DropEvent::MismatchFound | DropEvent::MismatchCleared => {
             Columns::default()
         }
+        DropEvent::WindowEnded { recorded } => Columns::of(json!({ "tickets": recorded })),
+        DropEvent::StandbyJoined(joined) => standby::joined_columns(joined),
+        DropEvent::StandbyLeft { joined, leaving, .. } => Columns::of(standby::left_detail(*joined, *leaving)),
     }
 }
 
@@ -246,6 +287,15 @@ fn spec_detail(spec: &DropSpec) -> Value {
     if spec.challenge != ChallengeRule::default() {
         detail["challenge"] = spec.challenge.kind.as_str().into();
         detail["challenge_below"] = spec.challenge.below.as_str().into();
+    }
+    if let Some(room) = &spec.room {
+        detail["room"] = rooms::spec_detail(room);
+    }
+    if spec.blind_ms > 0 {
+        detail["blind_ms"] = spec.blind_ms.into();
+    }
+    if let Some(commitment) = &spec.commitment {
+        detail["commitment"] = commitment.to_string().into();
     }
     detail
 }
@@ -275,6 +325,7 @@ fn patch_detail(patch: &DropPatch, reason: &str) -> Value {
     note("payment_seconds", patch.payment_seconds.map(Into::into));
     note("challenge", patch.challenge.map(|kind| kind.as_str().into()));
     note("challenge_below", patch.challenge_below.map(|tier| tier.as_str().into()));
+    note("room", patch.room.as_ref().map(rooms::patch_detail));
     note("reason", Some(reason.into()));
     let mut detail = Value::Object(detail);
     if let Some(limits) = &patch.identity_limits {

@@ -8,7 +8,7 @@ use crate::engine::endpoints::{OLD_SECRET_MS, before};
 use crate::engine::{
     DeliveriesMarked, DeliveriesResent, Endpoint, EndpointCreated, EndpointEvent, EndpointPatch, EndpointPatched, Event,
 };
-use crate::types::{DeliveryMark, DeliveryState, EventFilter, Seq};
+use crate::types::{DeliveryMark, DeliveryState, Seq};
 
 /// Dead letters that are kept per endpoint; then the oldest goes. Its event stays in the audit and can be sent again.
 const DEAD_LETTERS_MAX: i64 = 10_000;
@@ -88,7 +88,9 @@ impl<'conn> EndpointWriter<'conn> {
                 | PrivateData::BidWithContact { .. }
                 | PrivateData::Contact(_)
                 | PrivateData::ProviderEvent { .. }
+                | PrivateData::Seed { .. }
                 | PrivateData::Session { .. }
+                | PrivateData::Ticket { .. }
                 | PrivateData::Tier { .. },
             )
             | None => (None, None),
@@ -99,13 +101,11 @@ impl<'conn> EndpointWriter<'conn> {
                     panic!("endpoint {} came without its URL and secret", event.seq)
                 };
                 let secret = secret.reveal();
-                self.insert
-                    .execute(params![endpoint, url.reveal(), secret, events.get(), configured, event.at])
-                    .map(drop)
+                self.insert.execute(params![endpoint, url.reveal(), secret, events, configured, event.at]).map(drop)
             }
             EndpointEvent::Patched(EndpointPatched { patch, .. }) => {
                 let state = patch.state.map(|state| state.as_str());
-                self.patch.execute(params![endpoint, state, patch.events.map(EventFilter::get)])?;
+                self.patch.execute(params![endpoint, state, patch.events])?;
                 if let Some(url) = url.filter(|_| patch.new_url) {
                     self.set_url.execute(params![endpoint, url.reveal()])?;
                 }

@@ -8,14 +8,15 @@ use super::StoreError;
 use super::auctions::increments_of;
 use super::chain::ChainLink;
 use super::identity_rows::{IDENTITIES, IdentityRows};
-use super::{Store, open, verify};
+use super::open;
+pub use super::proof::load_verified;
 use crate::engine::{
     Admitted, AuctionEntry, AuctionSpec, Best, DropEntry, DropSpec, Event, KEY_RETENTION_MS, Leader, Order, Payment,
     RememberedCommand, RememberedOrder, State, invariants,
 };
 use crate::failpoints::{self, Bug};
 use crate::types::{
-    AuctionEnding, AuctionId, AuctionState, ChallengeRule, DigestKey, DropId, IdentityDigests, IdentityLimits,
+    AuctionEnding, AuctionId, AuctionState, ChallengeRule, Digest, DigestKey, DropId, IdentityDigests, IdentityLimits,
     ReceivedPayment, Seq, Shard, UnitPrice, UnixMillis,
 };
 
@@ -48,11 +49,14 @@ pub fn load(connection: &Connection, key: &DigestKey, idempotency_keys_max: usiz
         .optional()?;
     let (seq, at) = last.unwrap_or_default();
     let link = last_link(connection, seq)?;
-    let drops = load_drops(connection)?;
+    let mut drops = load_drops(connection)?;
+    super::rooms::load(connection, key, &mut drops)?;
     state.restore(seq, at, drops);
     let auctions = load_auctions(connection, key, &mut state)?;
     load_orders(connection, key, &mut state)?;
     state.restore_auctions(auctions);
+    super::standby::load(connection, key, &mut state)?;
+    state.schedule_rooms();
     load_command_keys(connection, &mut state)?;
     for (id, endpoint) in super::endpoints::load(connection)? {
         state.restore_endpoint(id, endpoint);
@@ -63,26 +67,6 @@ pub fn load(connection: &Connection, key: &DigestKey, idempotency_keys_max: usiz
     }
     invariants::check_loaded(&state).map_err(StoreError::Inconsistent)?;
     Ok(Loaded { state, link })
-}
-
-/// Loads the state and verifies the file at the same time: a server never starts with fewer events than were
-/// acknowledged, nor with altered rows.
-///
-/// # Errors
-/// [`StoreError::Inconsistent`] with the first problem.
-pub fn load_verified(store: &Store, idempotency_keys_max: usize) -> Result<Loaded, StoreError> {
-    // Both read everything. They run side by side with a connection each, because no writer runs yet.
-    let (report, loaded) = std::thread::scope(|scope| {
-        let path = store.path.as_path();
-        let proof = scope.spawn(move || verify::verify_file(path));
-        let loaded = load(&store.connection, &store.digest_key, idempotency_keys_max);
-        (proof.join(), loaded)
-    });
-    let report = report.map_err(|_| StoreError::Inconsistent("the verification panicked".into()))??;
-    if let Some(problem) = report.problems.first() {
-        return Err(StoreError::Inconsistent(format!("{problem} ({} problems in all)", report.problem_count)));
-    }
-    loaded
 }
 
 fn last_link(connection: &Connection, last_event: Seq) -> Result<ChainLink, StoreError> {
@@ -99,7 +83,7 @@ fn load_drops(connection: &Connection) -> Result<Vec<DropEntry>, StoreError> {
         "SELECT id, sku, name, description, image_url, currency, unit_price, total, starts_at_ms, ends_at_ms,
              per_buyer_limit, reservation_seconds, payment_seconds, held, sold, revision, started, paused, ended,
              mismatch, last_seq, version, email_limit, phone_limit, payment_limit, address_limit, challenge,
-             challenge_below
+             challenge_below, blind_ms
          FROM drops ORDER BY id",
     )?;
     let drops = statement.query_map([], drop_of)?;
@@ -127,6 +111,9 @@ fn drop_of(row: &Row<'_>) -> rusqlite::Result<DropEntry> {
             address: row.get(25)?,
         },
         challenge: ChallengeRule { kind: row.get(26)?, below: row.get(27)? },
+        room: None,
+        commitment: None,
+        blind_ms: row.get(28)?,
     };
     let id: DropId = row.get(0)?;
     let mut entry = DropEntry::created(id, Box::new(spec), row.get(20)?, UnixMillis::ZERO);
@@ -381,16 +368,17 @@ fn load_orders(connection: &Connection, key: &DigestKey, state: &mut State) -> R
 }
 
 fn load_command_keys(connection: &Connection, state: &mut State) -> Result<(), StoreError> {
-    let mut statement = connection.prepare(
-        "SELECT keys.digest, keys.params, keys.seq, keys.at_ms, coalesce(audit.order_seq, audit.drop_id, audit.seq)
-         FROM keys JOIN audit ON audit.seq = keys.seq
-         WHERE keys.at_ms > ?1 ORDER BY keys.at_ms, keys.seq",
-    )?;
-    let mut rows = statement.query(params![state.at().plus_millis(-KEY_RETENTION_MS)])?;
-    while let Some(row) = rows.next()? {
-        let subject: Seq = row.get(4)?;
-        let remembered = RememberedCommand { params: row.get(1)?, seq: row.get(2)?, subject: subject.get() };
-        state.restore_command_key(row.get(0)?, remembered, row.get(3)?);
+    let mut statement = connection.prepare("SELECT digest, params, seq, at_ms FROM keys WHERE at_ms > ?1")?;
+    let since = state.at().plus_millis(-KEY_RETENTION_MS);
+    let keys = statement.query_map([since], |row| Ok((row.get(2)?, row.get(0)?, row.get(1)?, row.get(3)?)))?;
+    let mut keys: Vec<(Seq, Digest, Digest, UnixMillis)> = keys.collect::<Result<_, _>>()?;
+    // The table is in the order of digests: in that of events, which is that of instants, their pages are read one after another.
+    keys.sort_unstable_by_key(|(seq, ..)| *seq);
+    let mut subject = connection.prepare("SELECT coalesce(order_seq, drop_id, seq) FROM audit WHERE seq = ?1")?;
+    for (seq, digest, params, at) in keys {
+        let found: Option<Seq> = subject.query_row([seq], |row| row.get(0)).optional()?;
+        let Some(subject) = found else { continue };
+        state.restore_command_key(digest, RememberedCommand { params, seq, subject: subject.get() }, at);
     }
     Ok(())
 }

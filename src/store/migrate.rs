@@ -5,6 +5,7 @@
 //! Schema 2 had one manual payment per order, in the order's row, and neither inbox nor sessions.
 //! Schema 3 had neither challenges nor caps on identities nor tiers: its drops are without them from then on.
 //! Schema 4 had no contacts of bidders.
+//! Schema 5 had neither waiting rooms nor lines of buyers who stand by.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,7 @@ use super::ownership::is_there;
 use super::rebuild::{complete_interrupted, is_marked_interrupted, rebuild};
 use super::recover::{AcceptedRisks, Compared};
 use super::schema_parts::SCHEMA;
-use super::verify::{self, Sealed, SealedRow, VerifyReport};
+use super::verify::{self, Sealed, SealedRow, VerifyReport, Visited};
 use super::watermark::{Watermark, WatermarkState};
 use super::{StoreError, recover};
 use crate::sqlite::{self, Access};
@@ -81,7 +82,7 @@ fn migrate_directory(directory: &Path, now: UnixMillis, accepted: AcceptedRisks)
             recover::compare_copy(directory, &database, accepted)?
         };
         change(&database, from)?;
-        Ok((recover::finish(copy, now, missing, epoch)?, missing))
+        Ok((recover::finish(copy, now, missing, epoch)?.report, missing))
     })?;
     let (report, lost) = rebuilt.made.map_or((None, 0), |(report, lost)| (Some(report), lost));
     Ok(Migrated { from: Some(from), report, lost, kept: Some(rebuilt.kept) })
@@ -133,6 +134,28 @@ pub(super) fn change(copy: &Path, from: i64) -> Result<(), StoreError> {
     }
     if from < 5 {
         connection.execute_batch(statement("CREATE TABLE bidder_contacts (")?)?;
+    }
+    if from < 6 {
+        if from >= 4 {
+            connection.execute_batch(
+                "ALTER TABLE drops ADD COLUMN standby INTEGER NOT NULL DEFAULT 0 CHECK (standby >= 0);
+                 ALTER TABLE drops ADD COLUMN blind_ms INTEGER NOT NULL DEFAULT 0
+                     CHECK (blind_ms BETWEEN 0 AND 5000);",
+            )?;
+        }
+        connection.execute_batch("ALTER TABLE drop_seconds ADD COLUMN not_admitted INTEGER NOT NULL DEFAULT 0;")?;
+        for beginning in [
+            "CREATE TABLE rooms (",
+            "CREATE TABLE tickets (",
+            "CREATE TABLE admissions (",
+            "CREATE TABLE draws (",
+            "CREATE INDEX draws_running",
+            "CREATE TABLE standby (",
+            "CREATE UNIQUE INDEX standby_numbers",
+            "CREATE TABLE standby_contacts (",
+        ] {
+            connection.execute_batch(statement(beginning)?)?;
+        }
     }
     let sealed = if from < 2 { Sealed::Events } else { Sealed::EventsAndOrders };
     let report = verify::verify_sealed(&connection, sealed)?;
@@ -242,9 +265,10 @@ fn seal_orders(connection: &Connection) -> Result<(), StoreError> {
         statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?
     };
     let mut ends = ends.into_iter().peekable();
-    verify::walk_sealed(connection, |row, order| {
+    verify::walk_sealed(connection, |visited| {
+        let Visited::Event(row, sealed, _) = visited else { return Ok(()) };
         chain.add(row);
-        if let SealedRow::Order(order) = order {
+        if let SealedRow::Order(order) = &sealed {
             chain.add_order(order);
         }
         if ends.next_if_eq(&row.seq).is_some() {

@@ -31,7 +31,7 @@ pub const DATABASE_FILE: &str = "firstcome.db";
 
 const APPLICATION_ID: i64 = 0x4643_5331; // "FCS1"
 /// Version of the schema in `schema.sql`.
-pub(super) const SCHEMA_VERSION: i64 = 5;
+pub(super) const SCHEMA_VERSION: i64 = 6;
 
 /// Durability of commits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

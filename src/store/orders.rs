@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use super::audit::Columns;
 use super::chain::{Chain, OrderSeal};
 use super::private_data::PrivateData;
-use crate::engine::{AuctionAwarded, CancelledByOperator, Event, OrderEvent, OrderReserved, ReservedWithFacts};
-use crate::types::{Contact, Digest, IdentityDigests, OrderFacts, Quantity, Seq, Signal, UnixMillis};
+use crate::engine::{
+    AuctionAwarded, CancelledByOperator, Event, OrderEvent, OrderReserved, ReservedWithFacts, StandbyGranted,
+};
+use crate::types::{BuyerOrigin, Contact, Digest, IdentityDigests, OrderFacts, Quantity, Seq, Signal, UnixMillis};
 
 /// Writes the rows of orders and their contacts.
 pub(super) struct OrderWriter<'conn> {
@@ -76,6 +78,17 @@ impl<'conn> OrderWriter<'conn> {
             OrderEvent::ReservedWithFacts(with_facts) => {
                 let ReservedWithFacts { reserved, facts } = &**with_facts;
                 self.insert(event, reserved, &facts.identities, private_data, chain)
+            }
+            OrderEvent::Granted(granted) => {
+                let StandbyGranted { reserved, facts, awaits_payment, .. } = &**granted;
+                let identities = facts.as_deref().map_or(IdentityDigests::NONE, |facts| facts.identities);
+                self.insert(event, reserved, &identities, private_data, chain)?;
+                let state = awaits_payment.then_some("awaiting_payment");
+                if state.is_some() {
+                    self.update(event, &OrderChange { state, ..OrderChange::default() })
+                } else {
+                    Ok(())
+                }
             }
             OrderEvent::CheckedOut { expires_at } => {
                 let (state, expires_at) = (Some("awaiting_payment"), Some(*expires_at));
@@ -188,6 +201,18 @@ pub(super) fn columns(event: &OrderEvent) -> Columns {
             Some(json!({ "by": "operator", "reason": reason }))
         }
         OrderEvent::ReservedWithFacts(with_facts) => Some(facts_detail(&with_facts.facts)),
+        OrderEvent::Granted(granted) => {
+            let mut detail = granted.facts.as_deref().map_or_else(|| json!({}), facts_detail);
+            match granted.number {
+                Some(number) => detail["ticket"] = number.get().into(),
+                None => detail["standby"] = true.into(),
+            }
+            detail["joined_seq"] = granted.joined.get().into();
+            if granted.awaits_payment {
+                detail["state"] = "awaiting_payment".into();
+            }
+            Some(detail)
+        }
         OrderEvent::Reserved(_)
         | OrderEvent::CheckedOut { .. }
         | OrderEvent::ContactCorrected
@@ -199,10 +224,10 @@ pub(super) fn columns(event: &OrderEvent) -> Columns {
     Columns { quantity: event.quantity().map(|quantity| i64::from(quantity.get())), amount: None, detail }
 }
 
-/// The detail of a reservation with facts: the kinds of its identities, whose digests its row of `order_identities` has, and
-/// the risk.
-fn facts_detail(facts: &OrderFacts) -> Value {
-    let OrderFacts { identities, risk } = facts;
+/// The detail of a reservation with facts: the kinds of its identities, whose digests its row of `order_identities` has, the
+/// risk, and the buyer's tier with the mark of the address block.
+pub(super) fn facts_detail(facts: &OrderFacts) -> Value {
+    let OrderFacts { identities, risk, origin } = facts;
     let mut detail = json!({});
     if !identities.is_empty() {
         detail["identities"] = identities.iter().map(|(kind, _)| kind.as_str()).collect();
@@ -211,7 +236,17 @@ fn facts_detail(facts: &OrderFacts) -> Value {
         let signals: Vec<&str> = risk.signals.iter().map(Signal::as_str).collect();
         detail["risk"] = json!({ "score": risk.score, "signals": signals });
     }
+    note_origin(origin.as_ref(), &mut detail);
     detail
+}
+
+/// Adds the tier of a buyer and the mark of the address block to the detail of an order or a ticket.
+pub(super) fn note_origin(origin: Option<&BuyerOrigin>, detail: &mut Value) {
+    let Some(BuyerOrigin { tier, block }) = origin else { return };
+    detail["tier"] = tier.as_str().into();
+    if let Some(block) = block {
+        detail["block"] = format!("{:06x}", block.get()).into();
+    }
 }
 
 #[cfg(test)]

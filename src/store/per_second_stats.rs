@@ -24,6 +24,8 @@ pub struct PerSecondFigures {
     pub paused: u32,
     pub limit_reached: u32,
     pub sold_out: u32,
+    /// Orders of buyers whom the waiting room had not admitted.
+    pub not_admitted: u32,
     pub other_refusals: u32,
     /// Sum over the commands.
     pub queue_wait_us: u64,
@@ -94,7 +96,8 @@ impl PerSecondFigures {
             Refusal::Ended { .. } => &mut self.ended,
             Refusal::DropPaused => &mut self.paused,
             Refusal::LimitReached { .. } => &mut self.limit_reached,
-            Refusal::SoldOut { .. } => &mut self.sold_out,
+            Refusal::SoldOut(_) | Refusal::AllSold { .. } => &mut self.sold_out,
+            Refusal::NotAdmitted { .. } => &mut self.not_admitted,
             Refusal::NotFound
             | Refusal::IdentityLimitReached { .. }
             | Refusal::OrderExpired { .. }
@@ -102,6 +105,8 @@ impl PerSecondFigures {
             | Refusal::BidTooLow { .. }
             | Refusal::ExposureReached { .. }
             | Refusal::MismatchStands { .. }
+            | Refusal::BeaconNotTaken { .. }
+            | Refusal::NotOpen { .. }
             | Refusal::PreconditionFailed { .. }
             | Refusal::Invalid(_) => &mut self.other_refusals,
         });
@@ -115,15 +120,16 @@ impl<'conn> PerSecondWriter<'conn> {
     pub(super) fn new(connection: &'conn Connection) -> rusqlite::Result<PerSecondWriter<'conn>> {
         let statement = connection.prepare(
             "INSERT INTO drop_seconds (drop_id, second, orders, units, other_commands, repeated, key_reused, not_started,
-                 ended, paused, limit_reached, sold_out, other_refusals, queue_wait_us, queue_wait_us_max, commits,
-                 commit_us)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+                 ended, paused, limit_reached, sold_out, not_admitted, other_refusals, queue_wait_us, queue_wait_us_max,
+                 commits, commit_us)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
              ON CONFLICT (drop_id, second) DO UPDATE SET
                  orders = orders + excluded.orders, units = units + excluded.units,
                  other_commands = other_commands + excluded.other_commands, repeated = repeated + excluded.repeated,
                  key_reused = key_reused + excluded.key_reused, not_started = not_started + excluded.not_started,
                  ended = ended + excluded.ended, paused = paused + excluded.paused,
                  limit_reached = limit_reached + excluded.limit_reached, sold_out = sold_out + excluded.sold_out,
+                 not_admitted = not_admitted + excluded.not_admitted,
                  other_refusals = other_refusals + excluded.other_refusals,
                  queue_wait_us = queue_wait_us + excluded.queue_wait_us,
                  queue_wait_us_max = max(queue_wait_us_max, excluded.queue_wait_us_max),
@@ -149,6 +155,7 @@ impl<'conn> PerSecondWriter<'conn> {
                 f.paused,
                 f.limit_reached,
                 f.sold_out,
+                f.not_admitted,
                 f.other_refusals,
                 clamp(f.queue_wait_us),
                 clamp(f.queue_wait_us_max),
@@ -163,10 +170,11 @@ impl<'conn> PerSecondWriter<'conn> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::SoldOut;
     use crate::store::Store;
     use crate::types::{OrderState, Seq};
 
-    const COLUMNS: [&str; 15] = [
+    const COLUMNS: [&str; 16] = [
         "orders",
         "units",
         "other_commands",
@@ -177,6 +185,7 @@ mod tests {
         "paused",
         "limit_reached",
         "sold_out",
+        "not_admitted",
         "other_refusals",
         "queue_wait_us",
         "queue_wait_us_max",
@@ -195,7 +204,8 @@ mod tests {
             Refusal::Ended { ends_at: at },
             Refusal::DropPaused,
             Refusal::LimitReached { limit: 1, used: 1 },
-            Refusal::SoldOut { available: 0, held: 0, next_expiry_at: None },
+            Refusal::SoldOut(SoldOut { available: 0, held: 0, next_expiry_at: None, standby: 0 }),
+            Refusal::NotAdmitted { position: None, serving: 0 },
             Refusal::NotFound,
             Refusal::OrderExpired { expired_at: at },
             Refusal::IllegalTransition { from: OrderState::Paid, to: OrderState::Paid },
@@ -223,7 +233,7 @@ mod tests {
             .connection
             .query_row(&sql, [], |row| (0..COLUMNS.len()).map(|column| row.get(column)).collect())
             .expect("one row");
-        let others = 7 + 8 + 9;
-        assert_eq!(found, [2, 6, 0, 0, 2, 4, 6, 8, 10, 12, 2 * others, 2 * 45 * 7, 7, 4, 84]);
+        let others = 8 + 9 + 10;
+        assert_eq!(found, [2, 6, 0, 0, 2, 4, 6, 8, 10, 12, 14, 2 * others, 2 * 55 * 7, 7, 4, 84]);
     }
 }

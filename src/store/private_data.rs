@@ -1,6 +1,6 @@
 //! Private data: what accompanies a command and is stored in rows only.
 
-use crate::types::{BuyerText, Contact, EndpointUrl, OrderSecret, SigningSecret};
+use crate::types::{BuyerText, Contact, EndpointUrl, OrderSecret, Seed, SigningSecret};
 
 /// The private data of a command. It goes into rows only: never into events, captures or logs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,6 +42,14 @@ pub enum PrivateData {
         reference: Box<str>,
         /// The page on which the buyer pays.
         url: Box<str>,
+    },
+    /// The buyer of a ticket of a waiting room.
+    Ticket {
+        buyer: BuyerText,
+    },
+    /// The seed of a drop with a draw, until the draw is done.
+    Seed {
+        seed: Seed,
     },
     /// Of an operator's tier of a buyer.
     Tier {

@@ -11,14 +11,17 @@ use super::audit::{AuditRow, Columns};
 use super::bidders::BidderWriter;
 use super::buyer_tiers::{self, TierWriter};
 use super::chain::{Chain, ChainLink};
+use super::draws::DrawWriter;
 use super::drops::{self, DropWriter};
 use super::endpoints::{self, EndpointWriter};
 use super::money::{self, MoneyWriter};
 use super::orders::{self, OrderWriter};
 use super::per_second_stats::{PerSecondTally, PerSecondWriter};
 use super::private_data::PrivateData;
+use super::rooms::{self, RoomWriter};
+use super::standby::StandbyWriter;
 use super::{seals, verify};
-use crate::engine::{AuctionEvent, Event, EventBody, FileEvent, OrderEvent, PaymentEvent};
+use crate::engine::{AuctionEvent, DropEvent, Event, EventBody, FileEvent, OrderEvent, PaymentEvent};
 use crate::types::{DigestKey, Seq, UnixMillis, random};
 
 /// All that a transaction writes: [`Recorder::record`] draws and counts nothing by itself, so the same batch after the
@@ -66,8 +69,11 @@ pub struct Recorder<'conn> {
     money: MoneyWriter<'conn>,
     auctions: AuctionWriter<'conn>,
     bidders: BidderWriter<'conn>,
+    standby: StandbyWriter<'conn>,
     endpoints: EndpointWriter<'conn>,
     tiers: TierWriter<'conn>,
+    rooms: RoomWriter<'conn>,
+    draws: DrawWriter<'conn>,
     insert_key: Statement<'conn>,
     touch_meta: Statement<'conn>,
     raise_epoch: Statement<'conn>,
@@ -97,8 +103,11 @@ impl<'conn> Recorder<'conn> {
             money: MoneyWriter::new(connection)?,
             auctions: AuctionWriter::new(connection)?,
             bidders: BidderWriter::new(connection)?,
+            standby: StandbyWriter::new(connection)?,
             endpoints: EndpointWriter::new(connection)?,
             tiers: TierWriter::new(connection)?,
+            rooms: RoomWriter::new(connection)?,
+            draws: DrawWriter::new(connection)?,
             insert_key: prepare(
                 "INSERT INTO keys (digest, params, seq, at_ms) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (digest) DO UPDATE SET params = excluded.params, seq = excluded.seq, at_ms = excluded.at_ms",
@@ -132,6 +141,7 @@ impl<'conn> Recorder<'conn> {
         debug_assert!(private_data.next().is_none(), "private data belongs to an event of its batch");
         self.drops.move_drops()?;
         self.auctions.move_auctions()?;
+        self.rooms.move_rooms()?;
         if let Some(last) = batch.events.last() {
             let link = self.chain.close();
             self.insert_link.execute(params![last.seq, &link.0[..]])?;
@@ -152,10 +162,26 @@ impl<'conn> Recorder<'conn> {
         self.commit.execute([]).map(drop)
     }
 
+    /// Returns whether contacts of lines whose drops have ended are left.
+    #[must_use]
+    pub fn is_erasing(&self) -> bool {
+        self.standby.is_erasing()
+    }
+
+    /// Erases more of these contacts in the open transaction: what one statement of the end of a drop would erase would stop the
+    /// writer too long.
+    ///
+    /// # Errors
+    /// The error of SQLite; the transaction must not be committed.
+    pub fn erase_more(&mut self) -> rusqlite::Result<()> {
+        self.standby.erase_more()
+    }
+
     /// Returns whether the log has pages with a contact that was erased or overwritten since the last call.
     pub fn take_has_erased(&mut self) -> bool {
         let of_bidders = self.bidders.take_has_erased();
-        self.orders.take_has_erased() | of_bidders
+        let of_lines = self.standby.take_has_erased();
+        self.orders.take_has_erased() | of_bidders | of_lines
     }
 
     /// The last link: of everything that was recorded so far.
@@ -191,10 +217,18 @@ impl<'conn> Recorder<'conn> {
 
     fn record_body(&mut self, event: &Event, private_data: Option<&PrivateData>) -> rusqlite::Result<()> {
         match &event.body {
-            EventBody::Drop(body) => self.drops.record(event, body),
+            EventBody::Drop(body) => {
+                self.record_room_of_drop(event, body, private_data)?;
+                self.standby.record(event, body, private_data, &mut self.chain)?;
+                self.drops.record(event, body)
+            }
             EventBody::Order(body) => {
                 if let (OrderEvent::ContactErased, Some(order)) = (body, event.order()) {
                     self.bidders.erase_of_order(order)?;
+                }
+                if let OrderEvent::Granted(granted) = body {
+                    let own = self.standby.grant(event.drop_id(), granted.joined, event.seq)?;
+                    return self.orders.record(event, body, Some(&own), &mut self.chain);
                 }
                 self.orders.record(event, body, private_data, &mut self.chain)
             }
@@ -223,6 +257,46 @@ impl<'conn> Recorder<'conn> {
             EventBody::File(FileEvent::EventsLost { .. }) => self.raise_epoch.execute([]).map(drop),
             EventBody::File(FileEvent::ContactsExported | FileEvent::StopEnded { .. }) => Ok(()),
             EventBody::Buyer(body) => self.tiers.record(event, body, private_data),
+            EventBody::Room(body) => {
+                self.rooms.record(event, body, private_data)?;
+                self.draws.record(event, body)
+            }
+        }
+    }
+
+    /// Writes what an event of a drop changes of its room and of its draw.
+    fn record_room_of_drop(
+        &mut self,
+        event: &Event,
+        body: &DropEvent,
+        private_data: Option<&PrivateData>,
+    ) -> rusqlite::Result<()> {
+        let Some(drop_id) = event.drop_id() else { return Ok(()) };
+        match body {
+            DropEvent::Created(created) => {
+                let spec = &created.spec;
+                if let Some(room) = &spec.room {
+                    self.rooms.insert(drop_id, room, event.at)?;
+                }
+                let Some(commitment) = &spec.commitment else { return Ok(()) };
+                let beacon = spec.room.as_ref().and_then(|room| room.draw.beacon());
+                let tickets = (spec.blind_ms == 0 && spec.has_started(event.at)).then_some(0);
+                self.draws.insert(drop_id, commitment, beacon, tickets, private_data)
+            }
+            DropEvent::Started => self.draws.begin(drop_id, self.rooms.unwritten_tickets(drop_id)),
+            DropEvent::WindowEnded { recorded } => self.draws.begin_of_window(drop_id, *recorded),
+            DropEvent::Patched(patched) => match &patched.patch.room {
+                Some(room) => self.rooms.patch(drop_id, room, event.at),
+                None => Ok(()),
+            },
+            DropEvent::Paused { .. } | DropEvent::MismatchFound => self.rooms.pause(drop_id, event.at),
+            DropEvent::Resumed { .. } => self.rooms.resume(drop_id, event.at),
+            DropEvent::Ended
+            | DropEvent::Closed { .. }
+            | DropEvent::StockAdjusted(_)
+            | DropEvent::MismatchCleared
+            | DropEvent::StandbyJoined(_)
+            | DropEvent::StandbyLeft { .. } => Ok(()),
         }
     }
 }
@@ -241,5 +315,6 @@ fn columns(event: &Event) -> Columns {
         }
         EventBody::File(FileEvent::StopEnded { until }) => Columns::of(json!({ "until_ms": until.get() })),
         EventBody::Buyer(event) => Columns::of(buyer_tiers::detail(event)),
+        EventBody::Room(event) => rooms::columns(event),
     }
 }

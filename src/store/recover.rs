@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use super::accepted_loss::NewEpoch;
 use super::advice;
 use super::beside::{self, Replaced};
 use super::load::load;
@@ -20,7 +21,7 @@ use super::verify::{self, VerifyReport};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use super::{Store, StoreError, accepted_loss};
 use crate::sqlite::{self, Access};
-use crate::types::UnixMillis;
+use crate::types::{DropId, UnixMillis};
 
 /// Risks that an operator accepts.
 #[derive(Clone, Copy, Default, Debug)]
@@ -38,6 +39,8 @@ pub struct Recovered {
     pub report: Option<VerifyReport>,
     /// Number of lost events.
     pub lost: u64,
+    /// Drops that are paused because their draw may be among what is lost.
+    pub paused: Vec<DropId>,
     /// Directory with the old files.
     pub kept: PathBuf,
 }
@@ -103,11 +106,12 @@ pub(super) fn recover_locked(
     let rebuilt = rebuild(directory, now, |copy| {
         check_identity(&sqlite::open(&copy.join(DATABASE_FILE), Access::Write)?, &path)?;
         let compared = compare_copy(directory, &copy.join(DATABASE_FILE), accepted)?;
-        let report = finish(copy, now, compared.missing, compared.epoch)?;
-        Ok((report, compared.missing))
+        Ok((finish(copy, now, compared.missing, compared.epoch)?, compared.missing))
     })?;
-    let (report, lost) = rebuilt.made.map_or((None, 0), |(report, lost)| (Some(report), lost));
-    Ok(Recovered { report, lost, kept: rebuilt.kept })
+    let (finished, lost) = rebuilt.made.map_or((None, 0), |(finished, lost)| (Some(finished), lost));
+    let (report, paused) =
+        finished.map_or((None, Vec::new()), |FinishedCopy { report, paused }| (Some(report), paused));
+    Ok(Recovered { report, lost, paused, kept: rebuilt.kept })
 }
 
 /// Result of the comparison of a copy with the watermark of its source.
@@ -205,6 +209,13 @@ fn last_epoch(directory: &Path, acknowledged: WatermarkState) -> u64 {
     }
 }
 
+/// A copy that is whole.
+pub(super) struct FinishedCopy {
+    pub(super) report: VerifyReport,
+    /// Drops that are paused because their draw may be among what is lost.
+    pub(super) paused: Vec<DropId>,
+}
+
 /// Verifies the copy, records the loss in it or begins an epoch above `epoch`, and closes it with an empty log and a
 /// watermark beside it.
 pub(super) fn finish(
@@ -212,7 +223,7 @@ pub(super) fn finish(
     now: UnixMillis,
     missing: u64,
     epoch: Option<u64>,
-) -> Result<VerifyReport, StoreError> {
+) -> Result<FinishedCopy, StoreError> {
     let mut store = Store::open_trusting(copy, now, Trust::File)?;
     let finished = finish_open(&mut store, now, missing, epoch);
     // A read of the copy that the disk refuses looks like damage here, too.
@@ -224,17 +235,19 @@ fn finish_open(
     now: UnixMillis,
     missing: u64,
     epoch: Option<u64>,
-) -> Result<VerifyReport, StoreError> {
+) -> Result<FinishedCopy, StoreError> {
     let report = verify::verify_connection(&store.connection)?;
     if let Some(problem) = report.problems.first() {
         return Err(StoreError::Inconsistent(format!("{problem} ({} problems in all)", report.problem_count)));
     }
     // The verification does not cover everything that a start loads.
     let mut loaded = load(&store.connection, &store.digest_key, usize::MAX)?;
+    let mut paused = Vec::new();
     if missing > 0 || epoch.is_some() {
         let (at, above) = (now.max(loaded.state.at()), epoch.unwrap_or(store.epoch));
-        accepted_loss::record_above(store, &mut loaded, at, missing, above)?;
+        let begins = NewEpoch { lost: missing, above, pauses_draws: true };
+        paused = accepted_loss::record_above(store, &mut loaded, at, begins)?;
     }
     store.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    Ok(report)
+    Ok(FinishedCopy { report, paused })
 }

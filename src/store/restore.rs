@@ -15,14 +15,14 @@ use super::open::{DATABASE_FILE, FileIdentity, check_identity, last_link};
 use super::ownership::{self, is_there, open_private};
 use super::packing::{self, packing_of};
 use super::rebuild::{Replacement, replace};
-use super::recover::finish;
+use super::recover::{FinishedCopy, finish};
 use super::rescue::found;
 use super::verify::{self, VerifyReport};
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use super::{StoreError, advice, backup_file, log_position};
 use crate::failpoints::{self, PausePoint};
 use crate::sqlite::{self, Access};
-use crate::types::{Packing, Seq, UnixMillis, hex};
+use crate::types::{DropId, Packing, Seq, UnixMillis, hex};
 
 /// A backup, and the directory that is to have it.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,8 @@ pub struct Restored {
     pub missing: Option<Result<MissingSince, String>>,
     /// Number of events that are known to be missing.
     pub lost: u64,
+    /// Drops that are paused because their draw may be among what is lost.
+    pub paused: Vec<DropId>,
     /// The backup had a watermark, and has everything that it names.
     pub had_watermark: bool,
     /// Directory with the old files, if there were any.
@@ -73,15 +75,15 @@ pub fn restore(plan: &RestorePlan<'_>) -> Result<Restored, StoreError> {
         // The event that records the loss says how many events are missing.
         let lost = old.lost(&backup);
         let epoch = old.epoch.max(backup.epoch);
-        let report = finish(copy, plan.now, lost, Some(epoch)).map_err(|error| of_backup(plan.backup, error))?;
+        let finished = finish(copy, plan.now, lost, Some(epoch)).map_err(|error| of_backup(plan.backup, error))?;
         failpoints::pause(PausePoint::RestoreInstalls);
-        Ok((report, lost, old.missing(&backup)))
+        Ok((finished, lost, old.missing(&backup)))
     })?;
-    let (report, lost, missing) = match rebuilt.made {
-        Some((report, lost, missing)) => (Some(report), lost, missing),
-        None => (None, 0, None),
+    let (report, paused, lost, missing) = match rebuilt.made {
+        Some((FinishedCopy { report, paused }, lost, missing)) => (Some(report), paused, lost, missing),
+        None => (None, Vec::new(), 0, None),
     };
-    Ok(Restored { report, missing, lost, had_watermark, kept: rebuilt.kept })
+    Ok(Restored { report, missing, lost, paused, had_watermark, kept: rebuilt.kept })
 }
 
 /// Returns the form of a backup.

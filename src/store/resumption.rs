@@ -1,12 +1,12 @@
-//! The start after a stop in which an auction ended or a winner's time lapsed: buyers who are offered a unit for an instant
-//! in the stop have their time to pay from the start on.
+//! The start after a stop in which an auction ended, a winner's time lapsed or a waiting room had buyers to admit: buyers who are
+//! offered a unit for an instant in the stop have their time to pay from the start on, and a room admits none before it.
 
 use super::{Batch, Loaded, Recorder, Store, StoreError};
 use crate::engine::{Command, FileCommand, State};
 use crate::types::UnixMillis;
 
-/// Records that nothing could be paid until `now`, and does what was due until then, if a unit of an auction is offered
-/// in that time. Returns whether it was.
+/// Records that no buyer could order or pay until `now`, and does what was due until then, if a unit is offered or a room admits
+/// buyers in that time. Returns whether it was.
 ///
 /// # Errors
 /// Those of the disk: what is recorded by then is complete.
@@ -42,7 +42,7 @@ pub(super) fn advance(state: &mut State, now: UnixMillis, batch: &mut Batch) {
     batch.draw_secrets_of_awards(first);
 }
 
-/// Records that nothing could be paid until `now`. The engine does not advance before this command: everything that is due
+/// Records that no buyer could order or pay until `now`. The engine does not advance before this command: everything that is due
 /// follows it.
 pub fn resume(state: &mut State, now: UnixMillis, batch: &mut Batch) {
     let first = batch.events.len();

@@ -6,6 +6,7 @@
 use super::audit::Columns;
 use super::private_data::PrivateData;
 use crate::engine::{AuctionEvent, DropEvent, EndpointEvent, Event, EventBody, PaymentEvent};
+use crate::failpoints::{self, Bug};
 use crate::types::{Digest, DigestKey};
 
 /// Member for the digests of an idempotency key and of its parameters.
@@ -42,7 +43,7 @@ pub(super) fn of_endpoint(key: &DigestKey, value: &str) -> String {
 /// Adds the check values of an event to its detail. Events of orders and bids have none: the chain seals their rows.
 pub(super) fn add(columns: &mut Columns, event: &Event, private_data: Option<&PrivateData>, key: &DigestKey) {
     let (creates, may_have) = match &event.body {
-        EventBody::Order(_) | EventBody::File(_) | EventBody::Buyer(_) => return,
+        EventBody::Order(_) | EventBody::File(_) | EventBody::Buyer(_) | EventBody::Room(_) => return,
         EventBody::Auction { event, .. } => (matches!(event, AuctionEvent::Created(_)), false),
         EventBody::Drop(event) => (matches!(event, DropEvent::Created(_)), false),
         EventBody::Endpoint { event, .. } => {
@@ -63,6 +64,9 @@ pub(super) fn add(columns: &mut Columns, event: &Event, private_data: Option<&Pr
         detail.insert(KEY_CHECK.into(), of_command_key(key, &own.digest, &own.params).into());
     }
     match private_data {
+        Some(PrivateData::Seed { seed }) if failpoints::enabled(Bug::SeedToldEarly) => {
+            detail.insert("seed".into(), seed.reveal().into());
+        }
         Some(PrivateData::Endpoint { url, secret }) => {
             if let Some(url) = url {
                 detail.insert(URL_CHECK.into(), of_endpoint(key, url.reveal()).into());
@@ -81,6 +85,8 @@ pub(super) fn add(columns: &mut Columns, event: &Event, private_data: Option<&Pr
             | PrivateData::BidWithContact { .. }
             | PrivateData::Contact(_)
             | PrivateData::ProviderEvent { .. }
+            | PrivateData::Seed { .. }
+            | PrivateData::Ticket { .. }
             | PrivateData::Tier { .. },
         )
         | None => {}

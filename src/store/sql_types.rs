@@ -4,8 +4,9 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use crate::types::{
-    Amount, AttemptError, AuctionId, AuctionState, ChallengeKind, Currency, Digest, DropId, EndpointState, EventFilter,
-    OrderSecret, OrderState, Provider, Quantity, Seq, Tier, UnitPrice, UnixMillis,
+    Amount, AttemptError, AuctionId, AuctionState, Beacon, ChallengeKind, Commitment, Currency, Digest, DrawResult,
+    DropId, EndpointState, EventFilter, MerkleRoot, OrderSecret, OrderState, Provider, Quantity, RoomDraw, Seed, Seq,
+    Tier, UnitPrice, UnixMillis,
 };
 
 fn integer(value: u64) -> rusqlite::Result<ToSqlOutput<'static>> {
@@ -110,7 +111,14 @@ impl FromSql for EndpointState {
 
 impl FromSql for EventFilter {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<EventFilter> {
-        u32::column_result(value).and_then(|bits| EventFilter::new(bits).ok_or(FromSqlError::OutOfRange(bits.into())))
+        let bits = i64::column_result(value)?;
+        EventFilter::new(bits.cast_unsigned()).ok_or(FromSqlError::OutOfRange(bits))
+    }
+}
+
+impl ToSql for EventFilter {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        integer(self.get())
     }
 }
 
@@ -130,6 +138,42 @@ impl ToSql for ChallengeKind {
 impl FromSql for ChallengeKind {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<ChallengeKind> {
         ChallengeKind::parse(value.as_str()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl FromSql for Seed {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Seed> {
+        Seed::from_slice(value.as_blob()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl FromSql for Beacon {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Beacon> {
+        Beacon::from_slice(value.as_blob()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl FromSql for Commitment {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Commitment> {
+        Commitment::from_slice(value.as_blob()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl FromSql for MerkleRoot {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<MerkleRoot> {
+        MerkleRoot::from_slice(value.as_blob()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl FromSql for DrawResult {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<DrawResult> {
+        DrawResult::from_slice(value.as_blob()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl FromSql for RoomDraw {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<RoomDraw> {
+        RoomDraw::parse(value.as_str()?).ok_or(FromSqlError::InvalidType)
     }
 }
 

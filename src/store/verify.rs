@@ -4,30 +4,33 @@
 mod auctions;
 mod bidders;
 mod caps;
+mod content;
+mod draws;
 mod drops;
 mod endpoints;
 mod expected_row;
 mod money;
+mod order_rows;
 mod orders;
 mod recount;
 mod report;
+mod rooms;
 mod sealed_rows;
 mod shards;
+mod standby;
 mod tiers;
+mod words;
 
-use std::ops::Range;
 use std::path::Path;
 
-use recount::{AuditRecount, RecountedStock, Stocks};
+pub(super) use content::{Sealed, verify_sealed};
 pub use report::VerifyReport;
-use rusqlite::{Connection, OptionalExtension};
-pub(super) use sealed_rows::{SealedRow, walk_sealed};
+use rusqlite::Connection;
+pub(super) use sealed_rows::{SealedRow, Visited, walk_sealed};
 
 use super::StoreError;
 use super::advice;
 use super::backup_file;
-use super::chain::{Chain, ChainLink};
-use super::early;
 use super::open::{self, DATABASE_FILE, FileIdentity, MissingEvents, check_identity};
 use super::ownership;
 use super::packing::packing_of;
@@ -36,16 +39,7 @@ use super::stray_log;
 use super::watermark::{Watermark, WatermarkRecord, WatermarkState};
 use crate::sqlite::{self, Access};
 use crate::types::digest_key::DIGEST_KEY_BYTES;
-use crate::types::{DigestKey, DropId, Packing, Seq, UnixMillis};
-
-/// Content of the links of a file's chain.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Sealed {
-    /// Events only (schema 1).
-    Events,
-    /// Events, and the rows of new orders.
-    EventsAndOrders,
-}
+use crate::types::{DigestKey, Packing, Seq};
 
 /// Verifies the file in `directory` and compares it with its watermark.
 ///
@@ -121,6 +115,29 @@ fn add_missing(
 /// If the file is unreadable or of another program. Inconsistencies are in the [`VerifyReport`].
 pub fn verify_file(path: &Path) -> Result<VerifyReport, StoreError> {
     verify_connection(&open_to_read(path)?)
+}
+
+/// Verifies a whole database that nothing writes meanwhile: its pages and its rows side by side, through a connection each.
+///
+/// A start does this before there is a writer, with the lock of the directory: so there is one content, and every connection sees
+/// it, however long after another it began to read.
+///
+/// # Errors
+/// As of [`verify_file`].
+pub(super) fn verify_still(path: &Path) -> Result<VerifyReport, StoreError> {
+    let (pages, rows) = std::thread::scope(|scope| {
+        let pages = scope.spawn(|| content::verify_pages(&open_to_read(path)?));
+        let rows = open_to_read(path).and_then(|connection| verify_rows(&connection));
+        (pages.join(), rows)
+    });
+    let pages = pages.map_err(|_| StoreError::Inconsistent("the verification panicked".into()))??;
+    Ok(rows?.after(pages))
+}
+
+fn verify_rows(connection: &Connection) -> Result<VerifyReport, StoreError> {
+    let mut report = content::verify_rows(connection, Sealed::EventsAndOrders)?;
+    (report.epoch, report.file_id) = epoch_and_id(connection)?;
+    Ok(report)
 }
 
 /// Verifies a single file that no process changes, such as a backup. There is no watermark to compare it with: events that are
@@ -220,46 +237,11 @@ fn check_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {
 pub fn verify_connection(connection: &Connection) -> Result<VerifyReport, StoreError> {
     let missing = schema_parts::missing(connection)?;
     if missing.is_empty() {
-        let mut report = verify_sealed(connection, Sealed::EventsAndOrders)?;
-        (report.epoch, report.file_id) = epoch_and_id(connection)?;
-        return Ok(report);
+        let pages = content::verify_pages(connection)?;
+        return Ok(verify_rows(connection)?.after(pages));
     }
     let mut report = VerifyReport::default();
     missing.into_iter().for_each(|problem| report.problem(problem));
-    Ok(report)
-}
-
-pub(super) fn verify_sealed(connection: &Connection, sealed: Sealed) -> Result<VerifyReport, StoreError> {
-    let report = compare_all(connection, sealed);
-    if report.as_ref().is_ok_and(|report| report.problem_count == 0) {
-        return report;
-    }
-    // What could not be read is no damage: the disk may read it the next time.
-    match sqlite::read_error(connection) {
-        Some(source) => Err(advice::read_fault(Path::new(connection.path().unwrap_or_default()), source)),
-        None => report,
-    }
-}
-
-fn compare_all(connection: &Connection, sealed: Sealed) -> Result<VerifyReport, StoreError> {
-    let mut report = VerifyReport::default();
-    check_pages(connection, &mut report)?;
-    let key = digest_key(connection)?;
-    let told = walk_audit(connection, sealed, &mut report)?;
-    let from_orders = told.orders.walk(connection, &mut report)?;
-    compare(connection, &from_orders, &told.stocks, &mut report)?;
-    caps::check_rows(connection, &mut report)?;
-    shards::compare(connection, &mut report)?;
-    told.drops.compare(connection, &mut report)?;
-    told.auctions.compare(connection, &mut report)?;
-    told.awards.compare(connection, &mut report)?;
-    told.money.compare(connection, &key, &mut report)?;
-    money::check_inbox(connection, &key, &mut report)?;
-    for seq in early::differing(connection)? {
-        report.problem(format!("event {seq}: its row of payments and the audit differ"));
-    }
-    told.endpoints.compare(connection, &key, &mut report)?;
-    told.tiers.compare(connection, &key, &mut report)?;
     Ok(report)
 }
 
@@ -286,101 +268,6 @@ pub(super) fn compare_watermark(
     let (seq, link) = open::last_link(connection)?;
     let file = WatermarkRecord { file_id, epoch, seq, link, synced: seq };
     open::compare(connection, path, acknowledged, &file)
-}
-
-fn check_pages(connection: &Connection, report: &mut VerifyReport) -> Result<(), StoreError> {
-    let mut statement = connection.prepare("PRAGMA quick_check(20)")?;
-    let lines: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    for line in lines.into_iter().filter(|line| line != "ok") {
-        report.problem(format!("SQLite quick_check: {line}"));
-    }
-    Ok(())
-}
-
-/// Walks all audit rows along the chain: checks their numbers, instants and links, and recounts every drop and order.
-fn walk_audit(connection: &Connection, sealed: Sealed, report: &mut VerifyReport) -> Result<AuditRecount, StoreError> {
-    let mut links = connection.prepare("SELECT seq, hash FROM chain ORDER BY seq")?;
-    let mut links = links.query([])?;
-    let mut next_link = || -> rusqlite::Result<Option<(Seq, ChainLink)>> {
-        links.next()?.map(|row| Ok((row.get(0)?, ChainLink(row.get(1)?)))).transpose()
-    };
-    let mut link = next_link()?;
-    let mut chain = Chain::after(ChainLink::START);
-    let mut bids: Vec<Range<usize>> = Vec::new();
-    let mut recount = AuditRecount::default();
-    let mut previous_at = UnixMillis::ZERO;
-    walk_sealed(connection, |row, own| {
-        if row.seq != report.last_seq.next() {
-            report.problem(format!("the audit jumps from event {} to event {}", report.last_seq, row.seq));
-        }
-        if row.at < previous_at {
-            report.problem(format!("event {} is earlier than the event before it", row.seq));
-        }
-        (report.last_seq, previous_at) = (row.seq, row.at);
-        report.events = report.events.saturating_add(1);
-        recount.add(row, own, report);
-        shards::check_order(row, own, report);
-        chain.add(row);
-        match own {
-            SealedRow::Order(order) if sealed == Sealed::EventsAndOrders => chain.add_order(order),
-            SealedRow::Bid(bid) => bids.push(chain.add_bid(&bid.seal)),
-            SealedRow::Order(_) | SealedRow::None => {}
-        }
-        if let Some((seq, hash)) = link
-            && seq == row.seq
-        {
-            report.links = report.links.saturating_add(1);
-            // Links of older programs have no bids in them.
-            if chain.link() != hash && (bids.is_empty() || chain.link_without(&bids) != hash) {
-                report.problem(format!("the chain breaks at event {seq}: a row up to it was altered"));
-            }
-            chain.go_on_after(hash);
-            bids.clear();
-            link = next_link()?;
-        }
-        Ok(())
-    })?;
-    if chain.has_rows() {
-        report.problem(format!("the events up to {} have no link in the chain", report.last_seq));
-    }
-    if let Some((seq, _)) = link {
-        report.problem(format!("the chain has a link for event {seq}, which is not in the audit"));
-    }
-    Ok(recount)
-}
-
-/// Compares the counters of every drop with both counts.
-fn compare(
-    connection: &Connection,
-    from_orders: &Stocks,
-    from_audit: &Stocks,
-    report: &mut VerifyReport,
-) -> Result<(), StoreError> {
-    let mut statement = connection.prepare("SELECT id, total, held, sold FROM drops ORDER BY id")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let id: DropId = row.get(0)?;
-        let counters = RecountedStock { total: row.get(1)?, held: row.get(2)?, sold: row.get(3)? };
-        report.drops = report.drops.saturating_add(1);
-        report.held = report.held.saturating_add(u64::try_from(counters.held).unwrap_or(0));
-        report.sold = report.sold.saturating_add(u64::try_from(counters.sold).unwrap_or(0));
-        let audit = from_audit.get(&id).copied().unwrap_or_default();
-        let orders = from_orders.get(&id).copied().unwrap_or_default();
-        let orders = RecountedStock { total: audit.total, ..orders };
-        for (source, count) in [("audit rows", audit), ("orders", orders)] {
-            if count != counters {
-                report.problem(format!("drop {id}: the counters say {counters}; its {source} say {count}"));
-            }
-        }
-    }
-    for id in from_audit.keys().chain(from_orders.keys()) {
-        let known: Option<i64> =
-            connection.query_row("SELECT 1 FROM drops WHERE id = ?1", [id], |row| row.get(0)).optional()?;
-        if known.is_none() {
-            report.problem(format!("drop {id} has events or orders, but no row"));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

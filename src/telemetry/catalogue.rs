@@ -74,8 +74,15 @@ catalogue! {
     OUTCOMES = MetricKind::Counter, "firstcome_outcomes_total", "Decided commands by command and outcome.";
     ORDERS = MetricKind::Gauge, "firstcome_orders", "Orders in the file by state, including those of auctions.";
     DROP_UNITS = MetricKind::Gauge, "firstcome_drop_units", "Units of the most recently changed live and scheduled drops by state: total, held, sold, available.";
+    DROP_STANDBY = MetricKind::Gauge, "firstcome_drop_standby", "Buyers who stand by for the same drops; absent without any.";
+    DROP_PAUSED = MetricKind::Gauge, "firstcome_drop_paused", "1 while such a drop is paused, otherwise 0.";
     DROP_INFO = MetricKind::Gauge, "firstcome_drop_info", "1 for each of the same drops; the label name is its name, cut after 64 characters.";
     DROP_PLANNED = MetricKind::Gauge, "firstcome_drop_planned_units", "Units of the same drops that should still be available by plan.depletion_seconds; absent before the start and without that setting.";
+    ROOMS = MetricKind::Gauge, "firstcome_rooms", "Waiting rooms by state.";
+    ROOM_TICKETS = MetricKind::Gauge, "firstcome_room_tickets", "Tickets of the waiting rooms of the same drops, by state: admitted, waiting.";
+    ROOM_SERVING = MetricKind::Gauge, "firstcome_room_serving", "1 while such a room admits buyers (its drop has started), otherwise 0; a pause does not change it.";
+    ROOM_IDLE = MetricKind::Gauge, "firstcome_room_admitted_idle", "Admitted buyers of such a room whose time to order has not passed and who have no order.";
+    ROOM_BEACON_WAIT = MetricKind::Gauge, "firstcome_room_beacon_wait_seconds", "Time for which the draw of such a room has waited for its beacon; absent while it waits for none.";
     PLAN_REQUESTS = MetricKind::Gauge, "firstcome_plan_requests_per_second", "Setting plan.requests_per_second; absent if unset.";
     AUCTIONS = MetricKind::Gauge, "firstcome_auctions", "Auctions by state.";
     AUCTION_INFO = MetricKind::Gauge, "firstcome_auction_info", "1 for each of the most recently changed live and scheduled auctions; the label name is its name, cut after 64 characters.";

@@ -16,9 +16,10 @@ pub enum ReadSource {
 }
 
 /// Statuses with a label of their own; all others count as `other`.
-const STATUSES: [(u16, &str); 20] = [
+const STATUSES: [(u16, &str); 21] = [
     (200, "200"),
     (201, "201"),
+    (202, "202"),
     (204, "204"),
     (304, "304"),
     (400, "400"),
@@ -46,9 +47,10 @@ pub enum StreamKind {
     Auction,
     Audit,
     Console,
+    Room,
 }
 
-const STREAMS: [&str; 4] = ["drop", "auction", "audit", "console"];
+const STREAMS: [&str; 5] = ["drop", "auction", "audit", "console", "room"];
 
 /// Labels of a route.
 #[derive(Clone, Copy)]

@@ -5,7 +5,7 @@
 
 use aws_lc_rs::hmac;
 
-use super::{AuctionId, Digest, DropId, IdentityKind, Provider, Seq};
+use super::{AddressBlock, AuctionId, BlockMark, Digest, DropId, IdentityKind, Provider, Seq};
 
 /// Length of the key, in bytes.
 pub const DIGEST_KEY_BYTES: usize = 32;
@@ -55,6 +55,13 @@ impl DigestKey {
             IdentityKind::Address => b'A',
         };
         self.digest(tag, &[&drop_id.get().to_be_bytes(), normal.as_bytes()])
+    }
+
+    /// Returns the mark of an address block in a drop.
+    #[must_use]
+    pub fn block(&self, drop_id: DropId, block: AddressBlock) -> BlockMark {
+        let Digest([a, b, c, ..]) = self.digest(b'n', &[&drop_id.get().to_be_bytes(), &block.0.to_be_bytes()]);
+        BlockMark::of_bytes([a, b, c])
     }
 
     /// Returns the digest of another command's idempotency key together with its scope and operator.
@@ -162,5 +169,8 @@ mod tests {
         ];
         let distinct: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());
+        let block = AddressBlock(7);
+        assert_ne!(one.block(drop(1), block), one.block(drop(2), block), "two drops are not compared by it");
+        assert_ne!(one.block(drop(1), block), one.block(drop(1), AddressBlock(8)));
     }
 }

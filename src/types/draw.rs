@@ -1,6 +1,7 @@
 //! Values of a room's draw: the seed and its commitment, public randomness, numbers and positions of tickets.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use aws_lc_rs::digest;
 use zeroize::Zeroizing;
@@ -9,6 +10,11 @@ use super::{Digest, hex, random};
 
 /// Most tickets of one draw: eight times the largest sale that was measured.
 pub const TICKETS_MAX: u32 = 8_000_000;
+
+/// Tickets whose digests are read and hashed in one step of the query thread: about 2 ms.
+pub const TICKETS_PER_READ: u32 = 1024;
+/// Tickets that are drawn in one step of the query thread: about 2 ms.
+pub const TICKETS_PER_STEP: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 
 /// The secret of a draw, which is published at the start of the sale. `Debug` does not show it, and its memory is cleared.
 #[derive(Clone, PartialEq, Eq)]

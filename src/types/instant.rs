@@ -4,12 +4,14 @@
 //! offset without a colon) are read differently by different programs, and a text with two statements about its offset
 //! can contradict itself.
 
-use std::fmt::Write as _;
-
 use jiff::civil::{Date, DateTime, Time};
+use jiff::fmt::temporal::DateTimePrinter;
 use jiff::tz::Offset;
 
 use super::UnixMillis;
+
+/// Writes milliseconds, also where they are 0.
+const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
 
 /// The reason why a text is not an instant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,11 +42,16 @@ impl NotAnInstant {
 pub fn rfc3339(at: UnixMillis) -> String {
     // In every answer twice: room for `2026-11-21T10:00:00.000Z` at once.
     let mut text = String::with_capacity(24);
-    // UnixMillis::MAX lies within jiff's range, so there is always a timestamp; and a text takes whatever is written.
-    if let Ok(timestamp) = jiff::Timestamp::from_millisecond(at.get()) {
-        let _infallible = write!(text, "{timestamp:.3}");
-    }
+    write_rfc3339(&mut text, at);
     text
+}
+
+/// Appends an instant as [`rfc3339`] gives it.
+pub fn write_rfc3339(text: impl jiff::fmt::Write, at: UnixMillis) {
+    // UnixMillis::MAX lies within jiff's range, so there is always a timestamp; and memory takes whatever is written.
+    if let Ok(timestamp) = jiff::Timestamp::from_millisecond(at.get()) {
+        let _infallible = PRINTER.print_timestamp(&timestamp, text);
+    }
 }
 
 /// Parses an RFC 3339 text with any offset, truncated to milliseconds.

@@ -1,6 +1,6 @@
 //! Notes of the front end about an order, for its caps and for the audit. Most orders have none.
 
-use super::IdentityDigests;
+use super::{IdentityDigests, Tier};
 
 /// A sign that a request comes from a bot.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -100,17 +100,54 @@ pub struct RiskNote {
     pub signals: SignalSet,
 }
 
+/// A network of addresses that often belong to one client: 24 bits of IPv4, 48 of IPv6.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AddressBlock(pub u64);
+
+/// A mark of an address block in one drop: 24 bits of a keyed digest, so that neither the block nor a block of another drop is
+/// found by it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BlockMark(u32);
+
+impl BlockMark {
+    /// Returns the mark of a number. `None` above 24 bits.
+    #[must_use]
+    pub const fn new(number: u32) -> Option<BlockMark> {
+        if number >> 24 == 0 { Some(BlockMark(number)) } else { None }
+    }
+
+    /// Returns the mark of three bytes.
+    #[must_use]
+    pub const fn of_bytes([a, b, c]: [u8; 3]) -> BlockMark {
+        BlockMark(u32::from_be_bytes([0, a, b, c]))
+    }
+
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// The tier of the buyer of an order or a ticket and the address block that it came from, for the report of a drop with a waiting
+/// room or a blind window. The block is not known behind the shop's back end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BuyerOrigin {
+    pub tier: Tier,
+    pub block: Option<BlockMark>,
+}
+
 /// Notes about an order besides its buyer and its units.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct OrderFacts {
     pub identities: IdentityDigests,
     pub risk: Option<RiskNote>,
+    pub origin: Option<BuyerOrigin>,
 }
 
 impl OrderFacts {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.identities.is_empty() && self.risk.is_none()
+        self.identities.is_empty() && self.risk.is_none() && self.origin.is_none()
     }
 
     /// Returns the facts as a command carries them: none without anything in them.

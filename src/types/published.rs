@@ -4,8 +4,11 @@
 //! The writer stores after COMMIT and before the replies (Release); a reader loads (Acquire) *before* it opens its
 //! snapshot. So a reader that sees version `v` also sees the rows of `v`.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+
+use parking_lot::RwLock;
 
 use super::{ChallengeKind, ChallengeRule, DropId, IdentityKind, IdentityLimits, OperatorTiers, Seq, Shard, Tier};
 
@@ -15,8 +18,8 @@ const CHUNKS: usize = 98;
 /// Maximum number of drops in a file: 100,352. The engine refuses to create more.
 pub const DROPS_MAX: usize = CHUNK * CHUNKS;
 
-/// A drop as every request sees it without a lock: its newest version, the challenge that it demands of orders, and the kinds
-/// of identities that it has caps on. All are in one cell: a version has 48 bits.
+/// A drop as every request sees it without a lock: its newest version, the challenge that it demands of orders, the kinds
+/// of identities that it has caps on, and whether the origins of its orders are noted. All are in one cell: a version has 48 bits.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct PublishedDrop(u64);
 
@@ -28,10 +31,14 @@ const BELOW_SHIFT: u32 = 50;
 const TWO_BITS: u64 = 0b11;
 /// The place of the kinds with caps, a bit for each in the order of [`IdentityKind::ALL`].
 const CAPS_SHIFT: u32 = 52;
+const CAPS: u64 = 0b1111;
+/// The bit of a drop whose orders have their origins noted.
+const ORIGINS: u64 = 1 << 56;
 
 impl PublishedDrop {
-    fn new(version: Seq, challenge: ChallengeRule, limits: &IdentityLimits) -> PublishedDrop {
-        let caps = limits.iter().fold(0, |caps, (kind, _)| caps | 1 << (CAPS_SHIFT + kind as u32));
+    fn new(version: Seq, challenge: ChallengeRule, limits: &IdentityLimits, notes_origins: bool) -> PublishedDrop {
+        let origins = if notes_origins { ORIGINS } else { 0 };
+        let caps = limits.iter().fold(origins, |caps, (kind, _)| caps | 1 << (CAPS_SHIFT + kind as u32));
         let kind: u64 = match challenge.kind {
             // Without a kind the tier is irrelevant: most drops are their version alone.
             ChallengeKind::None => return PublishedDrop(version.get() | caps),
@@ -50,7 +57,13 @@ impl PublishedDrop {
     /// Returns true if it has caps on identities.
     #[must_use]
     pub const fn is_capped(self) -> bool {
-        self.0 >> CAPS_SHIFT != 0
+        self.0 >> CAPS_SHIFT & CAPS != 0
+    }
+
+    /// Returns true if the origins of its orders are noted: it has a waiting room or a blind window.
+    #[must_use]
+    pub const fn notes_origins(self) -> bool {
+        self.0 & ORIGINS != 0
     }
 
     /// Returns true if it has a cap on identities of this kind.
@@ -72,6 +85,23 @@ impl PublishedDrop {
     }
 }
 
+/// Buyers who come before those who wait in a drop's room.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct RoomClaims {
+    /// Admitted buyers without an order who can still place one.
+    pub idle: u32,
+    /// Buyers who stand by: units that come back are theirs.
+    pub standby: u32,
+}
+
+impl RoomClaims {
+    /// Returns the units that a room has for buyers who are not admitted yet, if every buyer before them takes one.
+    #[must_use]
+    pub const fn leave(self, available: u32, held: u32) -> u32 {
+        available.saturating_add(held).saturating_sub(self.idle).saturating_sub(self.standby)
+    }
+}
+
 /// The newest version of every drop, and the newest durable event.
 ///
 /// The shard lies beside the first chunks, which every look-up reads: not where the writer stores with each commit.
@@ -81,9 +111,13 @@ pub struct Published {
     chunks: [OnceLock<Box<[AtomicU64; CHUNK]>>; CHUNKS],
     /// The newest version of any drop.
     newest_change: AtomicU64,
+    /// The number of drops, hidden ones included.
+    drops: AtomicU64,
     seq: AtomicU64,
     /// Counts the requests that may have changed the price of a drop.
     price_changes: AtomicU64,
+    /// The claims of the drops with a room that have not ended, at their newest version. Behind a lock: only such drops pay for it.
+    room_claims: RwLock<BTreeMap<DropId, (Seq, RoomClaims)>>,
     /// Tiers that operators have set.
     pub operator_tiers: Arc<OperatorTiers>,
 }
@@ -102,8 +136,10 @@ impl Published {
             shard,
             chunks: std::array::from_fn(|_| OnceLock::new()),
             newest_change: AtomicU64::new(0),
+            drops: AtomicU64::new(0),
             seq: AtomicU64::new(0),
             price_changes: AtomicU64::new(0),
+            room_claims: RwLock::default(),
             operator_tiers: Arc::default(),
         }
     }
@@ -128,16 +164,49 @@ impl Published {
 
     /// Publishes the version of a drop without a challenge and caps.
     pub fn publish_version(&self, drop_id: DropId, version: Seq) {
-        self.publish_drop(drop_id, version, ChallengeRule::default(), &IdentityLimits::default());
+        self.publish_drop(drop_id, version, ChallengeRule::default(), &IdentityLimits::default(), false);
     }
 
     /// Publishes a drop's version, its challenge and the kinds of its caps. Only the writer calls it, after COMMIT.
-    pub fn publish_drop(&self, drop_id: DropId, version: Seq, challenge: ChallengeRule, limits: &IdentityLimits) {
+    pub fn publish_drop(
+        &self,
+        drop_id: DropId,
+        version: Seq,
+        challenge: ChallengeRule,
+        limits: &IdentityLimits,
+        notes_origins: bool,
+    ) {
         if let Some(cell) = self.cell(drop_id, true) {
-            cell.store(PublishedDrop::new(version, challenge, limits).0, Ordering::Release);
+            let before = cell.swap(PublishedDrop::new(version, challenge, limits, notes_origins).0, Ordering::AcqRel);
+            if before == 0 {
+                self.drops.fetch_add(1, Ordering::Release);
+            }
         }
         if self.newest_change.load(Ordering::Relaxed) < version.get() {
             self.newest_change.store(version.get(), Ordering::Release);
+        }
+    }
+
+    /// Publishes the claims of a drop's room at a version; `None` once it has ended. Called before that version is published.
+    pub fn publish_room(&self, drop_id: DropId, version: Seq, claims: Option<RoomClaims>) {
+        match claims {
+            Some(claims) => self.room_claims.write().insert(drop_id, (version, claims)),
+            None => self.room_claims.write().remove(&drop_id),
+        };
+    }
+
+    /// Returns the claims of a drop's room: nothing without one.
+    #[must_use]
+    pub fn room_claims(&self, drop_id: DropId) -> RoomClaims {
+        self.room_claims.read().get(&drop_id).map(|(_, claims)| *claims).unwrap_or_default()
+    }
+
+    /// Returns the claims of a drop's room at a version, nothing without one; `None` while those of another version are published.
+    #[must_use]
+    pub fn room_claims_of(&self, drop_id: DropId, version: Seq) -> Option<RoomClaims> {
+        match self.room_claims.read().get(&drop_id) {
+            Some((at, claims)) => (*at == version).then_some(*claims),
+            None => Some(RoomClaims::default()),
         }
     }
 
@@ -145,6 +214,12 @@ impl Published {
     #[must_use]
     pub fn newest_change(&self) -> u64 {
         self.newest_change.load(Ordering::Acquire)
+    }
+
+    /// Returns the number of published drops, hidden ones included.
+    #[must_use]
+    pub fn drops(&self) -> u64 {
+        self.drops.load(Ordering::Acquire)
     }
 
     #[must_use]
@@ -245,7 +320,9 @@ mod tests {
         assert_eq!(published.version(id(2)), 0);
         assert_eq!(published.version(id(99_999)), 6);
         assert_eq!(published.version(id(u32::MAX)), 0);
-        assert_eq!(published.newest_change(), 6);
+        assert_eq!((published.newest_change(), published.drops()), (6, 2));
+        published.publish_version(id(1), Seq::new(7).expect("in range"));
+        assert_eq!((published.newest_change(), published.drops()), (7, 2));
     }
 
     #[test]
@@ -255,7 +332,7 @@ mod tests {
             for kind in [ChallengeKind::ProofOfWork, ChallengeKind::External] {
                 for below in Tier::ALL {
                     let rule = ChallengeRule { kind, below };
-                    published.publish_drop(id, version, rule, &IdentityLimits::default());
+                    published.publish_drop(id, version, rule, &IdentityLimits::default(), false);
                     assert_eq!(
                         (published.version(id), published.drop_entry(id).challenge()),
                         (version.get(), Some(rule))
@@ -263,7 +340,7 @@ mod tests {
                 }
             }
             let none = ChallengeRule { kind: ChallengeKind::None, below: Tier::Premium };
-            published.publish_drop(id, version, none, &IdentityLimits::default());
+            published.publish_drop(id, version, none, &IdentityLimits::default(), false);
             assert_eq!((published.version(id), published.drop_entry(id).challenge()), (version.get(), None));
         }
     }
@@ -275,17 +352,20 @@ mod tests {
             for capped in IdentityKind::ALL {
                 let mut limits = IdentityLimits::default();
                 limits.set(capped, Some(2));
-                published.publish_drop(id, Seq::MAX, rule, &limits);
+                published.publish_drop(id, Seq::MAX, rule, &limits, true);
                 let found = published.drop_entry(id);
                 assert_eq!(found.version(), Seq::MAX.get());
                 assert_eq!(found.challenge().is_some(), rule.kind != ChallengeKind::None);
-                assert!(found.is_capped());
+                assert!(found.is_capped() && found.notes_origins());
                 assert_eq!(
                     IdentityKind::ALL.map(|kind| found.caps(kind)),
                     IdentityKind::ALL.map(|kind| kind == capped)
                 );
             }
-            published.publish_drop(id, Seq::MAX, rule, &IdentityLimits::default());
+            published.publish_drop(id, Seq::MAX, rule, &IdentityLimits::default(), true);
+            assert!(published.drop_entry(id).notes_origins());
+            published.publish_drop(id, Seq::MAX, rule, &IdentityLimits::default(), false);
+            assert!(!published.drop_entry(id).notes_origins());
             assert!(!published.drop_entry(id).is_capped());
         }
     }

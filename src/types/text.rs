@@ -5,7 +5,7 @@ use std::fmt;
 
 use compact_str::CompactString;
 
-pub use super::instant::{parse_rfc3339, rfc3339};
+pub use super::instant::{parse_rfc3339, rfc3339, write_rfc3339};
 
 /// A buyer: opaque text from the shop, 1 to 128 bytes without control characters.
 ///
@@ -70,8 +70,13 @@ pub fn parse_idempotency_key(header: &[u8]) -> Option<Cow<'_, [u8]>> {
         [b'"', ..] => return None,
         bare => Cow::Borrowed(bare),
     };
-    let fits = (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
-    fits.then_some(key)
+    is_idempotency_key(&key).then_some(key)
+}
+
+/// Returns whether a key has 1 to 255 visible ASCII characters.
+#[must_use]
+pub fn is_idempotency_key(key: &[u8]) -> bool {
+    (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic)
 }
 
 /// The content of a structured-field string (RFC 8941, 3.3.3): only `\\` and `\"` are escapes.

@@ -27,8 +27,13 @@ const fn event(
 }
 
 /// Every type. Its position is its bit in stored filters: new types are appended, and no type is ever removed.
-pub static CATALOGUE: [EventType; 28] = [
-    event("drop.created", &["drop_created"], &["name", "unit_price"], "a drop was created with `quantity` units"),
+pub static CATALOGUE: [EventType; 33] = [
+    event(
+        "drop.created",
+        &["drop_created"],
+        &["name", "unit_price", "commitment"],
+        "a drop was created with `quantity` units",
+    ),
     event("drop.patched", &["drop_patched"], &[], "an operator changed a drop; read it to see how"),
     event("drop.started", &["drop_started"], &[], "a drop went on sale at its start time"),
     event("drop.ended", &["drop_ended"], &[], "a drop ended at its end time"),
@@ -38,7 +43,13 @@ pub static CATALOGUE: [EventType; 28] = [
     event("drop.stock_adjusted", &["stock_adjusted"], &[], "`quantity` units were added, or removed if negative"),
     event("drop.mismatch_found", &["mismatch_found"], &[], "a recount differs from the counters: the drop is paused"),
     event("drop.mismatch_cleared", &["mismatch_cleared"], &[], "the recount agrees with the counters again"),
-    event("order.reserved", &["order_reserved"], &[], "units are held for a buyer"),
+    event(
+        "order.reserved",
+        &["order_reserved"],
+        &["standby", "ticket"],
+        "units are held for a buyer; with `standby`, they came back, and the buyer was the next in line; with `ticket`, a blind \
+         window recorded the order under this number",
+    ),
     event("order.checked_out", &["order_checked_out"], &[], "the buyer gave a contact; the order awaits payment"),
     event(
         "order.cancelled",
@@ -112,7 +123,42 @@ pub static CATALOGUE: [EventType; 28] = [
         &["unit_price"],
         "the unit is held for the winner, or for the next bidder if the winner did not pay; the first event of the order",
     ),
+    event(
+        "draw.tickets_fixed",
+        &["room_tickets_fixed"],
+        &["tickets", "root"],
+        "the tickets of a draw are bound by `root`; from now on a beacon is taken",
+    ),
+    event(
+        "draw.beacon_posted",
+        &["room_beacon_posted"],
+        &["beacon", "source"],
+        "an operator posted the public randomness of a draw",
+    ),
+    event(
+        "draw.drawn",
+        &["room_drawn"],
+        &["seed", "beacon", "result"],
+        "the seed of a draw is published: every position follows from it",
+    ),
+    event(
+        "draw.beacon_missed",
+        &["room_beacon_missed"],
+        &[],
+        "no public randomness came in time: the draw goes on without it",
+    ),
+    event(
+        STANDBY_LEFT,
+        &["standby_left"],
+        &["joined_seq", "ticket", "reason"],
+        "a buyer left the line without an order, or a blind window had none for a recorded one (see `reason`). Not part \
+         of `*`: a window may have a million of them",
+    ),
 ];
+
+/// The type that `*` leaves out: a blind window may end a million recorded orders, before whose deliveries those of orders and
+/// payments would wait.
+const STANDBY_LEFT: &str = "standby.left";
 
 /// Returns the type as which a kind of audit event is sent, with its position in the catalogue.
 #[must_use]
@@ -120,26 +166,30 @@ pub fn type_of(kind: &str) -> Option<(usize, &'static EventType)> {
     CATALOGUE.iter().enumerate().find(|(_, event)| event.kinds.contains(&kind))
 }
 
-/// The types of events that an endpoint receives: at least one.
+/// The types of events that an endpoint receives: at least one. Fewer than 64, because a column of SQLite has 63 bits and a sign.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct EventFilter(u32);
+pub struct EventFilter(u64);
 
 impl EventFilter {
-    pub const ALL: EventFilter = EventFilter((1 << CATALOGUE.len()) - 1);
+    /// Every type that `*` stands for: all but `standby.left`.
+    pub const ALL: EventFilter = EventFilter((u64::MAX >> (u64::BITS as usize - CATALOGUE.len())) & !Self::LEFT_OUT);
+    /// The bit of the type that `*` leaves out.
+    const LEFT_OUT: u64 = 1 << 32;
 
     /// Restores a filter from stored bits. `None` if no bit is set, or a bit has no type.
     #[must_use]
-    pub const fn new(bits: u32) -> Option<EventFilter> {
-        if bits != 0 && bits & !Self::ALL.0 == 0 { Some(EventFilter(bits)) } else { None }
+    pub const fn new(bits: u64) -> Option<EventFilter> {
+        let highest = (u64::BITS - bits.leading_zeros()) as usize;
+        if 0 < highest && highest <= CATALOGUE.len() { Some(EventFilter(bits)) } else { None }
     }
 
     /// Returns the bits to store.
     #[must_use]
-    pub const fn get(self) -> u32 {
+    pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// Parses a filter from names; `*` is every type.
+    /// Parses a filter from names; `*` is every type but `standby.left`.
     ///
     /// # Errors
     /// The first unknown name; an empty string if there are no names.
@@ -147,8 +197,8 @@ impl EventFilter {
         let mut bits = 0;
         for name in names {
             match CATALOGUE.iter().position(|event| event.name == name) {
-                Some(bit) => bits |= 1 << bit,
-                None if name == "*" => bits = Self::ALL.0,
+                Some(bit) => bits |= 1_u64 << bit,
+                None if name == "*" => bits |= Self::ALL.0,
                 None => return Err(name),
             }
         }
@@ -341,7 +391,22 @@ mod tests {
         assert_eq!(EventFilter::of_names(["*"]), Ok(EventFilter::ALL));
         assert_eq!(EventFilter::of_names(["order.paid", "order.eaten"]), Err("order.eaten"));
         assert_eq!(EventFilter::of_names([]), Err(""));
-        assert_eq!((EventFilter::new(0), EventFilter::new(1 << 28)), (None, None));
+        let all_bits = u64::MAX >> (u64::BITS as usize - CATALOGUE.len());
+        assert_eq!((EventFilter::new(0), EventFilter::new(all_bits + 1)), (None, None));
+        assert!(
+            EventFilter::new(u64::from(u32::MAX)) == Some(EventFilter::ALL),
+            "a filter of 32 types reads as before"
+        );
+    }
+
+    #[test]
+    fn all_types_are_those_that_buyers_cannot_multiply_and_the_other_one_is_named_beside_them() {
+        let left = CATALOGUE.iter().position(|event| event.name == "standby.left").expect("a type");
+        assert!(!EventFilter::ALL.has(left));
+        assert_eq!(EventFilter::ALL.names().count(), CATALOGUE.len() - 1);
+        let both = EventFilter::of_names(["*", "standby.left"]).expect("known");
+        assert_eq!(both, EventFilter::of_names(["standby.left", "*"]).expect("known"), "in either order");
+        assert!(both.has(left) && both.names().count() == CATALOGUE.len());
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use super::assets;
 
-/// The parts in their order. `{problem}`, `{form}` and `{fields}` stand for parts that several pages have.
+/// The parts in their order. `{problem}`, `{form}` and `{fields}` stand for parts that several pages have, `{room}` for one of
+/// the page of a drop.
 const PARTS: &[&str] = &[
     include_str!("app/console/page-head.html"),
     include_str!("app/console/page-live.html"),
@@ -16,6 +17,7 @@ const PARTS: &[&str] = &[
     include_str!("app/console/page-rest.html"),
 ];
 const FORM: &str = include_str!("app/console/page-form.html");
+const ROOM: &str = include_str!("app/console/page-room.html");
 const FIELDS: &str = include_str!("app/console/page-fields.html");
 const PROBLEM: &str = include_str!("app/console/page-problem.html");
 
@@ -25,6 +27,7 @@ static PAGE: LazyLock<String> = LazyLock::new(|| {
         .concat()
         .replace("{form}", FORM.trim())
         .replace("{fields}", FIELDS.trim())
+        .replace("{room}", ROOM.trim())
         .replace("{problem}", PROBLEM.trim())
         .replace("{icon}", &assets::path("icon.svg"))
         .replace("{style}", &assets::path("console.css"))
@@ -44,7 +47,7 @@ mod tests {
     #[test]
     fn the_page_has_its_files_and_nothing_inline() {
         assert!(page().contains("href=\"/assets/console.") && page().contains("src=\"/assets/console."));
-        for placeholder in ["{form}", "{fields}", "{problem}", "{icon}", "{style}", "{script}"] {
+        for placeholder in ["{form}", "{fields}", "{room}", "{problem}", "{icon}", "{style}", "{script}"] {
             assert!(!page().contains(placeholder), "{placeholder}");
         }
         for inline in ["<style", " style=", " onclick", "javascript:", "<script>"] {

@@ -2,6 +2,7 @@
 //! telephone and on paper, and follows the reader's choice of light and dark.
 
 mod chart;
+mod fairness;
 mod pictures;
 mod tables;
 pub mod words;
@@ -41,6 +42,7 @@ pub fn page(report: &DropReport) -> String {
                     (head(report))
                     (figures(report))
                     (pictures::all(report))
+                    (fairness::section(report))
                     (tables::all(report))
                     (foot(report))
                 }
@@ -106,7 +108,7 @@ fn foot(report: &DropReport) -> Markup {
     html! {
         footer {
             p {
-                "Times are in UTC. Orders and units are counted from the audit up to event " (count(report.as_of_seq)) ". Requests are those for orders that the server decided, and operators' commands on the drop; checkouts, cancellations and reads are not among them."
+                "Times are in UTC. Orders and units are counted from the audit up to event " (count(report.as_of_seq)) ". Requests are those that the server decided for the drop: orders, tickets and places of a line with their repeats, and operators' commands."
                 @if report.rejections.is_none() { " Requests that were rejected before a decision are in no file, so they are not in this report." }
             }
             p { "Made by firstcome. The page has no buyers, order ids and contacts." }

@@ -11,9 +11,11 @@ macro_rules! runbooks {
 
 /// In the order of their names.
 const RUNBOOKS: &[Runbook] = runbooks![
+    "FirstcomeAdmittedIdle",
     "FirstcomeAuditorBehind",
     "FirstcomeBackupFailed",
     "FirstcomeBackupOld",
+    "FirstcomeBeaconMissing",
     "FirstcomeCaptureGap",
     "FirstcomeCertificateNotTaken",
     "FirstcomeChallengesFail",
@@ -53,6 +55,7 @@ const RUNBOOKS: &[Runbook] = runbooks![
     "FirstcomeRefundsGivenUp",
     "FirstcomeRepliesLate",
     "FirstcomeRequestsAbovePlan",
+    "FirstcomeRoomNotMoving",
     "FirstcomeRouterNoLeader",
     "FirstcomeRouterNodeMisplaced",
     "FirstcomeSessionsFailing",

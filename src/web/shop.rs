@@ -4,7 +4,9 @@ use maud::{Markup, html};
 
 use super::auction::Lot;
 use super::refusal::RefusalText;
-use super::{PageFrame, amount, instant, page};
+use super::room::{self, HeldPlace, WaitingRoom};
+use super::standby;
+use super::{PageFrame, amount, instant, page, page_that_loads_again};
 use crate::types::{Amount, Currency, DropId, DropState, IdentityLimits, UnixMillis};
 
 /// A drop as buyers see it.
@@ -28,6 +30,11 @@ pub struct Offer {
     pub ends_at: Option<UnixMillis>,
     /// The caps of the drop: an order must come with what they compare.
     pub identity_limits: IdentityLimits,
+    pub room: Option<WaitingRoom>,
+    /// Buyers who stand by.
+    pub standby: u32,
+    /// The length of the blind window, in milliseconds; 0 without one.
+    pub blind_ms: u16,
 }
 
 impl Offer {
@@ -42,6 +49,12 @@ impl Offer {
             DropState::Live | DropState::SoldOut | DropState::Paused => self.ends_at,
             DropState::Ended => None,
         }
+    }
+
+    /// Returns whether the buyer of a page may stand by: others than admitted buyers of a room while every unit is sold.
+    fn takes_standby(&self, place: Option<&HeldPlace>) -> bool {
+        let admits = self.room.as_ref().is_none_or(|room| room.admits(place));
+        self.state == DropState::SoldOut && (admits || self.held == 0)
     }
 
     /// The most units that one order may have.
@@ -61,11 +74,12 @@ fn word_of(state: DropState) -> (&'static str, &'static str) {
     }
 }
 
-/// Returns the key of what a buyer should know of a state in which nothing can be bought.
-fn state_text(state: DropState) -> Option<&'static str> {
-    match state {
-        DropState::Paused => Some("drop.paused_text"),
+/// Returns the key of what a buyer should know of a state in which nothing can be bought. The page does not follow the sale.
+fn state_text(offer: &Offer) -> Option<&'static str> {
+    match offer.state {
+        DropState::Paused => Some("drop.paused_plain"),
         DropState::Ended => Some("drop.ended_text"),
+        DropState::SoldOut if offer.held == 0 => Some("drop.sold_out_all"),
         DropState::SoldOut => Some("drop.sold_out"),
         DropState::Scheduled | DropState::Live => None,
     }
@@ -178,6 +192,8 @@ pub struct Purchase<'a> {
     pub refusal: Option<&'a RefusalText>,
     /// The fields of a form that was refused, by their names.
     pub typed: &'a [(String, String)],
+    /// The ticket that the page's address names.
+    pub place: Option<&'a HeldPlace>,
 }
 
 impl<'a> Purchase<'a> {
@@ -195,6 +211,7 @@ pub fn drop(frame: &PageFrame<'_>, offer: &Offer, purchase: Purchase<'_>) -> Str
             data-digits=(crate::types::money::digits_of(offer.currency)) data-limit=(offer.quantity_max())
             data-total=(offer.total) data-available=(offer.available) data-held=(offer.held) data-sold=(offer.sold)
             data-state=(offer.state.as_str()) data-starts=(offer.starts_at.get()) data-ends=[offer.ends_at.map(UnixMillis::get)]
+            data-room[offer.room.is_some()] data-standby=(offer.standby) data-blind=(offer.blind_ms)
         {
             (picture(&offer.name, offer.image_url.as_deref()))
             div.stack {
@@ -208,16 +225,28 @@ pub fn drop(frame: &PageFrame<'_>, offer: &Offer, purchase: Purchase<'_>) -> Str
                     }
                 }
                 h1 dir="auto" { (offer.name) }
+                @if let Some(waiting) = &offer.room {
+                    (room::card(frame, waiting, purchase.place, &offer.path()))
+                    (room::scripted(frame))
+                }
                 @if let Some(description) = &offer.description { p.description dir="auto" { (description) } }
                 p.price { (amount(frame, offer.price, offer.currency)) " " span.soft.small { (frame.text("drop.each")) } }
                 (stock(frame, offer))
-                p.soft x-text="stateText" x-show="hasStateText" { @if let Some(key) = state_text(offer.state) { (frame.text(key)) } }
+                p.soft x-text="stateText" x-show="hasStateText" { @if let Some(key) = state_text(offer) { (frame.text(key)) } }
+                @if offer.standby > 0 && offer.state == DropState::SoldOut {
+                    p.soft.plain-line { (standby::count(frame, offer.standby)) }
+                }
+                p.soft x-cloak x-show="hasLine" x-text="lineCount" {}
+                @if offer.blind_ms > 0 { (standby::blind_rule(frame, offer)) (standby::recorded_scripted(frame)) }
+                (standby::scripted(frame))
                 (notice_area(frame, purchase.refusal))
                 @if offer.state != DropState::Ended { (form(frame, offer, purchase)) }
+                @if offer.blind_ms > 0 { (standby::blind_proof(frame)) }
             }
         }
     };
-    page(frame, &offer.name, Some(offer.state.as_str()), &body)
+    let seconds = offer.room.as_ref().and_then(|room| room.refresh_seconds(purchase.place, frame.now));
+    page_that_loads_again(frame, &offer.name, Some(offer.state.as_str()), seconds, &body)
 }
 
 fn stock(frame: &PageFrame<'_>, offer: &Offer) -> Markup {
@@ -230,7 +259,7 @@ fn stock(frame: &PageFrame<'_>, offer: &Offer) -> Markup {
                     span.num x-text="soldText" { (frame.language.count(offer.sold)) } " " (frame.text("drop.sold"))
                 }
             }
-            div.bar aria-hidden="true" { span x-ref="bar" {} }
+            div.bar aria-hidden="true" { span data-bar="stock" {} }
         }
     }
 }
@@ -257,27 +286,42 @@ fn form(frame: &PageFrame<'_>, offer: &Offer, purchase: Purchase<'_>) -> Markup 
     let seconds = offer.reservation_seconds;
     let held = format!("{}:{:02}", seconds / 60, seconds % 60);
     let most = offer.quantity_max();
+    // A browser without scripts shows the form to admitted buyers alone.
+    let path = if purchase.place.is_some() { frame.path.to_owned() } else { offer.path() };
+    let stands_by = offer.takes_standby(purchase.place);
+    let admits = |room: &WaitingRoom| room.admits(purchase.place) && !room.is_paused;
+    let is_closed = !stands_by && offer.room.as_ref().is_some_and(|room| !admits(room));
     html! {
-        form.buy method="post" action=(frame.language.path(&offer.path())) x-on:submit="buy" {
+        form.buy hidden[is_closed] method="post" action=(frame.language.path(&path)) x-on:submit="buy" x-show="hasForm" {
             input type="hidden" name="key" value=(purchase.key);
-            noscript {
+            @if let Some(place) = purchase.place { input type="hidden" name="buyer" value=(place.buyer); }
+            @else { noscript {
                 @if frame.needs_token { p.note.warn { (frame.text("drop.need_script")) } }
                 @else { label.field { (frame.text("drop.buyer")) input name="buyer" maxlength="40" autocomplete="username" required value=[purchase.typed("buyer")]; } }
-            }
+            } }
             (identities(frame, offer, purchase))
+            @if stands_by { input type="hidden" name="standby" value="1"; }
+            @if offer.identity_limits.email.is_none() {
+                label.field hidden[!stands_by] x-bind:hidden="cannotStandBy" {
+                    span { (frame.text("order.email")) " " span.soft { "(" (frame.text("order.optional")) ")" } }
+                    input name="email" type="email" autocomplete="email" maxlength="254" value=[purchase.typed("email")];
+                    span.soft { (frame.text("standby.email_text")) }
+                }
+            }
             div.buy-row {
                 div.stepper hidden[most == 1] {
                     button type="button" aria-label=(frame.text("drop.fewer")) x-on:click="fewer" x-bind:disabled="atLeast" { "−" }
                     input name="quantity" type="number" inputmode="numeric" min="1" max=(most) value=(purchase.typed("quantity").unwrap_or("1")) required aria-label=(frame.text("drop.quantity")) x-ref="quantity" x-on:input="typed";
                     button type="button" aria-label=(frame.text("drop.more")) x-on:click="more" x-bind:disabled="atMost" { "+" }
                 }
-                button.button.wide x-bind:disabled="cannotBuy" x-text="buttonText" { (frame.text("drop.reserve")) }
+                button.button.wide x-bind:disabled="cannotBuy" x-text="buttonText" { (frame.text(if stands_by { "standby.join" } else { "drop.reserve" })) }
             }
         }
-        p.soft.small {
+        p.soft.small hidden[is_closed || stands_by] x-show="hasPromise" {
             @if most > 1 { (frame.language.filled("drop.limit", &[("n", &offer.per_buyer_limit.to_string())])) ". " }
             (frame.language.filled("drop.promise", &[("time", &held)]))
         }
+        p.soft.small hidden[!stands_by] x-bind:hidden="cannotStandBy" x-show="hasForm" { (frame.text("standby.promise")) }
     }
 }
 
@@ -341,13 +385,16 @@ mod tests {
             starts_at: UnixMillis::ZERO,
             ends_at: None,
             identity_limits: IdentityLimits::default(),
+            room: None,
+            standby: 0,
+            blind_ms: 0,
         }
     }
 
     #[test]
     fn texts_of_others_are_text() {
         let refusal = RefusalText { title: "no", text: html! { "a < b" } };
-        let purchase = Purchase { key: "k", refusal: Some(&refusal), typed: &[] };
+        let purchase = Purchase { key: "k", refusal: Some(&refusal), typed: &[], place: None };
         for page in [shown("en", offer()), drop(&frame("en"), &offer(), purchase)] {
             assert!(page.contains("149.00 EUR") && page.contains("Sold out"), "{page}");
             assert!(page.contains("A \"shoe\" &lt;1&gt;") || page.contains("A &quot;shoe&quot; &lt;1&gt;"), "{page}");

@@ -104,6 +104,11 @@ impl Language {
     }
 }
 
+/// Returns the key of a text that depends on a number: languages without a form of their own for one have both alike.
+pub(super) const fn counted(n: u32, one: &'static str, other: &'static str) -> &'static str {
+    if n == 1 { one } else { other }
+}
+
 /// Returns a path that chooses a language.
 pub(super) fn path_in(path: &str, tag: &str) -> String {
     let sign = if path.contains('?') { '&' } else { '?' };

@@ -10,7 +10,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
 
 use super::frame::{Inbox, Malformed, Sender};
 use super::messages::{Reply, Request};
@@ -20,11 +19,11 @@ use super::replies::reason_of;
 use super::session::{QueuedReply, Session};
 use super::timeouts::{WireCloseCause, WireTimeouts};
 use super::worker::WireWorker;
-use crate::deadlines::{noticed_late, poll_timer, timer};
+use crate::deadlines::{DeadlineTimer, noticed_late};
 
 /// Bytes of replies that wait for the client to read them; beyond that no more frames are read.
 const OUT_BYTES_MAX: usize = 16 * 1024;
-/// Bytes of unread replies beyond which no auction updates are written.
+/// Bytes of unread replies beyond which no updates are written.
 const UPDATE_BYTES_MAX: usize = 4096;
 /// An idle connection keeps buffers of at most this size, so that it takes less than 4 kB.
 const IDLE_BUFFER_BYTES: usize = 512;
@@ -34,7 +33,7 @@ const IDLE_QUEUE_CAPACITY: usize = 4;
 const ROUNDS_MAX: usize = 16;
 /// Cost of a HELLO in frames: verifying a signature takes as long as answering so many.
 const HELLO_FRAMES: u32 = 100;
-/// Cost of a SUBSCRIBE in frames: it may read the database.
+/// Cost of a SUBSCRIBE or a ROOM in frames: it may read the database.
 const SUBSCRIBE_FRAMES: u32 = 20;
 
 /// Serves one connection to its end; the permit is given back then.
@@ -44,7 +43,7 @@ where
 {
     {
         let mut connection = Connection::new(&wire, socket, peer);
-        let mut timer = pin!(timer());
+        let mut timer = DeadlineTimer::new();
         let mut stopping = wire.parts.stopping.clone();
         let mut stop = pin!(stopping.changed());
         let ended = poll_fn(|context| -> Poll<io::Result<()>> {
@@ -52,7 +51,7 @@ where
                 if let Poll::Ready(ended) = connection.run(context) {
                     return Poll::Ready(ended);
                 }
-                if let Poll::Ready(()) = connection.poll_timeouts(timer.as_mut(), context)? {
+                if let Poll::Ready(()) = connection.poll_timeouts(&mut timer, context)? {
                     continue;
                 }
                 if !connection.is_open() || stop.as_mut().poll(context).is_pending() {
@@ -201,7 +200,7 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Connection<'w, S> {
         }
     }
 
-    /// Writes auctions' updates, but never before the OK of their SUBSCRIBE, and not while the client has replies to
+    /// Writes updates of auctions and rooms, but never before the OK of their subscription, and not while the client has replies to
     /// read: it receives the latest state later then.
     fn write_updates(&mut self, context: &mut Context<'_>) -> bool {
         if !self.session.has_subscriptions() || !self.is_open() {
@@ -277,8 +276,8 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Connection<'w, S> {
         self.timeouts.not_waiting_for_frames();
         let cost = match request {
             Request::Hello { .. } => HELLO_FRAMES,
-            Request::Subscribe { .. } => SUBSCRIBE_FRAMES,
-            Request::Bid(_) | Request::Ping(_) | Request::Reserve(_) => 1,
+            Request::Subscribe { .. } | Request::Room { .. } => SUBSCRIBE_FRAMES,
+            Request::Bid(_) | Request::Ping(_) | Request::Reserve(_) | Request::Join(_) => 1,
         };
         let cost = cost.min(self.wire.parts.limits.frames_per_second_max);
         if !self.rate_limit.admit(cost, now) {
@@ -353,14 +352,14 @@ impl<'w, S: AsyncRead + AsyncWrite + Unpin> Connection<'w, S> {
     }
 
     /// Waits for the next deadline of the client or of the writer; ready if there is something to do.
-    fn poll_timeouts(&mut self, mut timer: Pin<&mut Sleep>, context: &mut Context<'_>) -> io::Result<Poll<()>> {
+    fn poll_timeouts(&mut self, timer: &mut DeadlineTimer, context: &mut Context<'_>) -> io::Result<Poll<()>> {
         loop {
             let slow = self.timeouts.deadline();
             let submitted = self.queue.front().and_then(QueuedReply::submitted);
             let since = submitted.max(submitted.and(self.stood_still_until));
             let late = since.and_then(|since| since.checked_add(self.wire.parts.reply_deadline));
             let next = [slow.map(|(at, _)| at), late].into_iter().flatten().min();
-            let Poll::Ready(now) = poll_timer(timer.as_mut(), next, context) else { return Ok(Poll::Pending) };
+            let Poll::Ready(now) = timer.poll(next, context) else { return Ok(Poll::Pending) };
             if next.is_some_and(|due| noticed_late(due, now)) {
                 self.timeouts.begin_again(now);
                 // What was submitted before the last pause has waited once more already.

@@ -26,7 +26,7 @@ pub enum FrameType {
     Bid = 0x01,
     /// The reply to a BID.
     Result = 0x02,
-    /// The error of a malformed frame, or of a HELLO or a SUBSCRIBE that was not accepted.
+    /// The error of a malformed frame, or of a HELLO, a SUBSCRIBE or a ROOM that was not accepted.
     Error = 0x03,
     /// The new state of an auction.
     Update = 0x04,
@@ -40,13 +40,21 @@ pub enum FrameType {
     Reserve = 0x09,
     /// The reply to a RESERVE.
     Reserved = 0x0a,
-    /// The positive reply to a HELLO or a SUBSCRIBE.
+    /// The positive reply to a HELLO, a SUBSCRIBE or a ROOM.
     Ok = 0x0b,
+    /// A request for a ticket of a waiting room.
+    Join = 0x0c,
+    /// The reply to a JOIN.
+    Ticket = 0x0d,
+    /// A request for the changes of a waiting room.
+    Room = 0x0e,
+    /// The new state of a waiting room.
+    RoomState = 0x0f,
 }
 
 impl FrameType {
     /// All types in the order of their numbers.
-    pub const ALL: [FrameType; 11] = [
+    pub const ALL: [FrameType; 15] = [
         FrameType::Bid,
         FrameType::Result,
         FrameType::Error,
@@ -58,6 +66,10 @@ impl FrameType {
         FrameType::Reserve,
         FrameType::Reserved,
         FrameType::Ok,
+        FrameType::Join,
+        FrameType::Ticket,
+        FrameType::Room,
+        FrameType::RoomState,
     ];
 
     #[must_use]
@@ -87,21 +99,31 @@ impl FrameType {
             FrameType::Reserve => "RESERVE",
             FrameType::Reserved => "RESERVED",
             FrameType::Ok => "OK",
+            FrameType::Join => "JOIN",
+            FrameType::Ticket => "TICKET",
+            FrameType::Room => "ROOM",
+            FrameType::RoomState => "ROOM_STATE",
         }
     }
 
     #[must_use]
     pub const fn sender(self) -> Sender {
         match self {
-            FrameType::Bid | FrameType::Hello | FrameType::Subscribe | FrameType::Ping | FrameType::Reserve => {
-                Sender::Client
-            }
+            FrameType::Bid
+            | FrameType::Hello
+            | FrameType::Subscribe
+            | FrameType::Ping
+            | FrameType::Reserve
+            | FrameType::Join
+            | FrameType::Room => Sender::Client,
             FrameType::Result
             | FrameType::Error
             | FrameType::Update
             | FrameType::Pong
             | FrameType::Reserved
-            | FrameType::Ok => Sender::Server,
+            | FrameType::Ok
+            | FrameType::Ticket
+            | FrameType::RoomState => Sender::Server,
         }
     }
 
@@ -113,11 +135,14 @@ impl FrameType {
             FrameType::Result | FrameType::Reserved => 34..=34,
             FrameType::Error | FrameType::Hello => 1..=255,
             FrameType::Update => 32..=32,
-            FrameType::Subscribe => 12..=12,
+            FrameType::Ticket => 48..=48,
+            FrameType::Subscribe | FrameType::Room => 12..=12,
             FrameType::Ping | FrameType::Pong => 0..=8,
-            // A buyer has 1 to 128 bytes.
+            // A buyer has 1 to 128 bytes, here and in JOIN.
             FrameType::Reserve => 22..=149,
             FrameType::Ok => 8..=8,
+            FrameType::Join => 5..=132,
+            FrameType::RoomState => 55..=55,
         }
     }
 }
@@ -238,7 +263,7 @@ mod tests {
     #[test]
     fn numbers_and_types_are_one_to_one() {
         for number in 0..=u8::MAX {
-            assert_eq!(FrameType::of(number).map(FrameType::number), (1..=11).contains(&number).then_some(number));
+            assert_eq!(FrameType::of(number).map(FrameType::number), (1..=15).contains(&number).then_some(number));
         }
     }
 

@@ -3,7 +3,10 @@
 //! A message holds every value that its bytes can express. The session checks ids and amounts: a wrong value gets a
 //! negative reply, and only a malformed frame closes the connection.
 
+mod rooms;
+
 use super::frame::{Frame, FrameType, HEADER_BYTES, Malformed, PAYLOAD_BYTES_MAX, Sender, decode};
+pub use rooms::{Join, RoomUpdate, TicketReply};
 
 /// The version of the protocol.
 pub const VERSION: u8 = 1;
@@ -26,6 +29,13 @@ pub enum Request<'a> {
     /// Requests these bytes back.
     Ping(Echo),
     Reserve(Reserve<'a>),
+    Join(Join<'a>),
+    /// Requests the changes of a waiting room.
+    Room {
+        drop_id: u32,
+        /// The last change that the client knows; 0 for none.
+        from_seq: u64,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,11 +92,13 @@ pub enum Reply<'a> {
     Update(Update),
     Pong(Echo),
     Reserved(Reserved),
-    /// Accepts a HELLO or a SUBSCRIBE.
+    /// Accepts a HELLO, a SUBSCRIBE or a ROOM.
     Ok {
         /// Sequence number of the last durable event.
         seq: u64,
     },
+    Ticket(TicketReply),
+    RoomState(RoomUpdate),
 }
 
 /// The decision on a bid. Unknown fields of a refusal are 0.
@@ -167,12 +179,16 @@ impl<'a> Request<'a> {
             FrameType::Subscribe => Self::subscribe(&mut fields),
             FrameType::Ping => Echo::new(fields.rest()).map(Request::Ping),
             FrameType::Reserve => Self::reserve(&mut fields),
+            FrameType::Join => fields.four().map(|drop_id| Request::Join(Join { drop_id, buyer: fields.rest() })),
+            FrameType::Room => Self::room(&mut fields),
             FrameType::Result
             | FrameType::Error
             | FrameType::Update
             | FrameType::Pong
             | FrameType::Reserved
-            | FrameType::Ok => return Err(Malformed::UnknownType(frame.kind.number())),
+            | FrameType::Ok
+            | FrameType::Ticket
+            | FrameType::RoomState => return Err(Malformed::UnknownType(frame.kind.number())),
         };
         read.ok_or(Malformed::Content(frame.kind))
     }
@@ -184,6 +200,10 @@ impl<'a> Request<'a> {
 
     fn subscribe(fields: &mut PayloadReader<'a>) -> Option<Request<'a>> {
         Some(Request::Subscribe { auction_id: fields.four()?, from_seq: fields.eight()? })
+    }
+
+    fn room(fields: &mut PayloadReader<'a>) -> Option<Request<'a>> {
+        Some(Request::Room { drop_id: fields.four()?, from_seq: fields.eight()? })
     }
 
     fn reserve(fields: &mut PayloadReader<'a>) -> Option<Request<'a>> {
@@ -199,6 +219,8 @@ impl<'a> Request<'a> {
             Request::Subscribe { .. } => FrameType::Subscribe,
             Request::Ping(_) => FrameType::Ping,
             Request::Reserve(_) => FrameType::Reserve,
+            Request::Join(_) => FrameType::Join,
+            Request::Room { .. } => FrameType::Room,
         }
     }
 
@@ -215,8 +237,8 @@ impl<'a> Request<'a> {
                 out.push(*version);
                 out.extend_from_slice(token);
             }
-            Request::Subscribe { auction_id, from_seq } => {
-                out.extend(auction_id.to_be_bytes());
+            Request::Subscribe { auction_id: id, from_seq } | Request::Room { drop_id: id, from_seq } => {
+                out.extend(id.to_be_bytes());
                 out.extend(from_seq.to_be_bytes());
             }
             Request::Ping(echo) => out.extend_from_slice(echo.as_bytes()),
@@ -225,6 +247,10 @@ impl<'a> Request<'a> {
                 out.push(reserve.quantity);
                 out.extend(reserve.key);
                 out.extend_from_slice(reserve.buyer);
+            }
+            Request::Join(join) => {
+                out.extend(join.drop_id.to_be_bytes());
+                out.extend_from_slice(join.buyer);
             }
         })
     }
@@ -244,9 +270,15 @@ impl<'a> Reply<'a> {
             FrameType::Pong => Echo::new(fields.rest()).map(Reply::Pong),
             FrameType::Reserved => Self::reserved(&mut fields),
             FrameType::Ok => fields.eight().map(|seq| Reply::Ok { seq }),
-            FrameType::Bid | FrameType::Hello | FrameType::Subscribe | FrameType::Ping | FrameType::Reserve => {
-                return Err(Malformed::UnknownType(frame.kind.number()));
-            }
+            FrameType::Ticket => TicketReply::read(&mut fields).map(Reply::Ticket),
+            FrameType::RoomState => RoomUpdate::read(&mut fields).map(Reply::RoomState),
+            FrameType::Bid
+            | FrameType::Hello
+            | FrameType::Subscribe
+            | FrameType::Ping
+            | FrameType::Reserve
+            | FrameType::Join
+            | FrameType::Room => return Err(Malformed::UnknownType(frame.kind.number())),
         };
         read.ok_or(Malformed::Content(frame.kind))
     }
@@ -292,6 +324,8 @@ impl<'a> Reply<'a> {
             Reply::Pong(_) => FrameType::Pong,
             Reply::Reserved(_) => FrameType::Reserved,
             Reply::Ok { .. } => FrameType::Ok,
+            Reply::Ticket(_) => FrameType::Ticket,
+            Reply::RoomState(_) => FrameType::RoomState,
         }
     }
 
@@ -325,6 +359,8 @@ impl<'a> Reply<'a> {
                 out.extend(reserved.expires_at_ms.to_be_bytes());
             }
             Reply::Ok { seq } => out.extend(seq.to_be_bytes()),
+            Reply::Ticket(ticket) => ticket.write(out),
+            Reply::RoomState(room) => room.write(out),
         });
         debug_assert!(fits, "every reply fits its frame");
     }
@@ -355,88 +391,4 @@ fn frame(kind: FrameType, out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RESULT: BidResult = BidResult { reason: 16, seq: 2, current: 3, minimum_next: 4, ends_at_ms: 5 };
-    const RESERVED: Reserved = Reserved { reason: 0, seq: 7, order_id: [9; 16], expires_at_ms: 8 };
-
-    fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-        let mut out = b"before".to_vec();
-        write(&mut out);
-        assert!(out.starts_with(b"before"), "what is there stays");
-        out.split_off(6)
-    }
-
-    #[test]
-    fn requests_come_back_as_they_were() {
-        let long = [b'x'; 254];
-        for request in [
-            Request::Bid(Bid { auction_id: 1, user_id: u32::MAX, amount: u64::MAX }),
-            Request::Hello { version: 1, token: b"" },
-            Request::Hello { version: 255, token: &long },
-            Request::Subscribe { auction_id: 7, from_seq: 1 << 47 },
-            Request::Ping(Echo::default()),
-            Request::Ping(Echo::new(b"12345678").expect("eight")),
-            Request::Reserve(Reserve { drop_id: 1, quantity: 2, key: [7; 16], buyer: b"a" }),
-            Request::Reserve(Reserve { drop_id: 1, quantity: 0, key: [7; 16], buyer: &long[..128] }),
-        ] {
-            let bytes = written(|out| assert!(request.write(out)));
-            let (frame, taken) = decode(&bytes, Sender::Client).expect("good").expect("whole");
-            assert_eq!((Request::read(frame), taken), (Ok(request), bytes.len()));
-        }
-    }
-
-    #[test]
-    fn replies_come_back_as_they_were() {
-        for reply in [
-            Reply::Result(RESULT),
-            Reply::Result(BidResult { reason: 0, ..RESULT }),
-            Reply::Error { code: 1, message: "" },
-            Reply::Error { code: 25, message: "ünïcode 🙂" },
-            Reply::Update(Update { auction_id: 1, seq: 2, current: 3, user_id: 4, ends_at_ms: 5 }),
-            Reply::Pong(Echo::new(b"abc").expect("three")),
-            Reply::Reserved(RESERVED),
-            Reply::Ok { seq: u64::MAX },
-        ] {
-            let bytes = written(|out| reply.write(out));
-            assert_eq!(Reply::first(&bytes), Ok(Some((reply, bytes.len()))));
-        }
-    }
-
-    #[test]
-    fn the_bytes_are_those_of_the_protocol() {
-        let bid = Request::Bid(Bid { auction_id: 1, user_id: 7, amount: 1500 });
-        assert_eq!(written(|out| assert!(bid.write(out))), [1, 16, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 5, 220]);
-        let result = written(|out| Reply::Result(RESULT).write(out));
-        assert_eq!(result[..12], [2, 34, 0, 16, 0, 0, 0, 0, 0, 0, 0, 2]);
-        let reserved = written(|out| Reply::Reserved(RESERVED).write(out));
-        assert_eq!(reserved[..4], [10, 34, 1, 0]);
-        assert_eq!(reserved[12..28], [9; 16]);
-    }
-
-    #[test]
-    fn a_field_too_long_for_its_type_is_not_written() {
-        let long = [b'x'; 255];
-        for request in [
-            Request::Hello { version: 1, token: &long },
-            Request::Reserve(Reserve { drop_id: 1, quantity: 1, key: [0; 16], buyer: b"" }),
-            Request::Reserve(Reserve { drop_id: 1, quantity: 1, key: [0; 16], buyer: &long[..129] }),
-        ] {
-            assert!(written(|out| assert!(!request.write(out))).is_empty());
-        }
-        let message = format!("{}ü", "x".repeat(253));
-        let bytes = written(|out| Reply::Error { code: 1, message: &message }.write(out));
-        assert_eq!(Reply::first(&bytes), Ok(Some((Reply::Error { code: 1, message: &message[..253] }, 256))));
-    }
-
-    #[test]
-    fn a_reply_that_contradicts_itself_is_malformed() {
-        for (at, value) in [(2, 1), (2, 2), (3, 0)] {
-            let mut bytes = written(|out| Reply::Result(RESULT).write(out));
-            bytes[at] = value;
-            assert_eq!(Reply::first(&bytes), Err(Malformed::Content(FrameType::Result)), "{at}");
-        }
-        assert_eq!(Reply::first(&[3, 2, 1, 0xff]), Err(Malformed::Content(FrameType::Error)));
-    }
-}
+mod tests;

@@ -34,6 +34,15 @@ pub const NOT_LEADER: u8 = 26;
 /// Orders with the same identity have reached a cap of the drop.
 pub const IDENTITY_LIMIT_REACHED: u8 = 30;
 
+/// The drop has a waiting room, and the buyer is not admitted.
+pub const NOT_ADMITTED: u8 = 31;
+
+/// The drop has a waiting room, and every unit is sold.
+pub const ALL_SOLD: u8 = 34;
+
+/// The blind window of the drop has recorded the order: the same request tells the outcome once it is decided.
+pub const RECORDED: u8 = 38;
+
 /// The drop demands a solved challenge, which is sent over HTTP only. Nothing was decided.
 pub const CHALLENGE_REQUIRED: u8 = 29;
 
@@ -49,10 +58,14 @@ pub const fn of_refusal(refusal: &Refusal) -> u8 {
         Refusal::DropPaused => 11,
         Refusal::LimitReached { .. } | Refusal::ExposureReached { .. } => LIMIT_REACHED,
         Refusal::IdentityLimitReached { .. } => IDENTITY_LIMIT_REACHED,
-        Refusal::SoldOut { .. } => 13,
+        Refusal::SoldOut(_) => 13,
+        Refusal::AllSold { .. } => ALL_SOLD,
         Refusal::OrderExpired { .. } => 14,
         Refusal::IllegalTransition { .. } | Refusal::MismatchStands { .. } => 15,
         Refusal::BidTooLow { .. } => BID_TOO_LOW,
+        Refusal::NotAdmitted { .. } => NOT_ADMITTED,
+        Refusal::NotOpen { .. } => 32,
+        Refusal::BeaconNotTaken { .. } => 33,
         Refusal::PreconditionFailed { .. } => 17,
     }
 }
@@ -61,7 +74,7 @@ pub const fn of_refusal(refusal: &Refusal) -> u8 {
 #[must_use]
 pub const fn fate(reason: u8) -> FrameResult {
     match reason {
-        0 => FrameResult::Accepted,
+        0 | RECORDED => FrameResult::Accepted,
         UNAUTHORIZED | FORBIDDEN | RATE_LIMITED | OVERLOADED | DRAINING | READ_ONLY | NOT_LEADER
         | CHALLENGE_REQUIRED => FrameResult::Rejected,
         OUTCOME_UNKNOWN | INTERNAL => FrameResult::Fault,

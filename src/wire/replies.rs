@@ -1,13 +1,13 @@
 //! Replies made from the writer's decisions, and negative replies.
 
 use super::frame::FrameType;
-use super::messages::{BidResult, Reply, Reserved};
+use super::messages::{BidResult, Reply, Reserved, TicketReply};
 use super::reason;
 use super::worker::WireWorker;
-use crate::engine::{BidReceipt, Effect, Outcome, Refusal, Subject};
+use crate::engine::{BidReceipt, Effect, Outcome, Refusal, SoldOut, StandbyReceipt, Subject, TicketReceipt};
 use crate::read::connection::is_moved;
 use crate::read::rows;
-use crate::types::{OrderId, OrderSecret, Seq, UnixMillis};
+use crate::types::{Digest, DropId, OrderId, OrderSecret, Seq, UnixMillis};
 use crate::writer::{NotApplied, WriterReply};
 
 /// Returns the reason of a negative reply; 0 for a positive one.
@@ -15,8 +15,9 @@ pub(super) fn reason_of(reply: &Reply<'_>) -> u8 {
     match reply {
         Reply::Result(result) => result.reason,
         Reply::Reserved(reserved) => reserved.reason,
+        Reply::Ticket(ticket) => ticket.reason,
         Reply::Error { code, .. } => *code,
-        Reply::Update(_) | Reply::Pong(_) | Reply::Ok { .. } => 0,
+        Reply::Update(_) | Reply::Pong(_) | Reply::Ok { .. } | Reply::RoomState(_) => 0,
     }
 }
 
@@ -25,15 +26,19 @@ pub(super) fn negative(kind: FrameType, reason: u8) -> Reply<'static> {
     match kind {
         FrameType::Bid | FrameType::Result => Reply::Result(BidResult { reason, ..BidResult::default() }),
         FrameType::Reserve | FrameType::Reserved => Reply::Reserved(Reserved { reason, ..Reserved::default() }),
+        FrameType::Join | FrameType::Ticket => Reply::Ticket(TicketReply { reason, ..TicketReply::default() }),
         FrameType::Error
         | FrameType::Update
         | FrameType::Hello
         | FrameType::Subscribe
         | FrameType::Ping
         | FrameType::Pong
-        | FrameType::Ok => {
+        | FrameType::Ok
+        | FrameType::Room
+        | FrameType::RoomState => {
             let message = match reason {
                 reason::UNAUTHORIZED => "send HELLO with a valid token first",
+                reason::NOT_FOUND if kind == FrameType::Room => "there is no drop with this number and a waiting room",
                 reason::NOT_FOUND => "there is no such auction",
                 reason::DRAINING => "this node does not serve any more",
                 reason::LIMIT_REACHED => "no more subscriptions on this connection",
@@ -93,7 +98,46 @@ pub(super) fn reserved(wire: &WireWorker, secret: OrderSecret, answer: WriterRep
         Ok(Outcome::Repeated { subject: Subject::Order(seq), .. }) => {
             by_seq(wire, seq).unwrap_or_else(|reason| refused(reason, 0))
         }
+        Ok(Outcome::Accepted(Effect::Recorded(receipt))) => Reserved {
+            reason: reason::RECORDED,
+            seq: receipt.seq.get(),
+            expires_at_ms: millis(receipt.decided_at),
+            ..Reserved::default()
+        },
+        // The key is that with which the buyer stands by: there is no order yet.
+        Ok(Outcome::Accepted(Effect::Standby(receipt))) => {
+            let StandbyReceipt { available, held, next_expiry_at, standby, seq, .. } = receipt;
+            let sold_out = Refusal::SoldOut(SoldOut { available, held, next_expiry_at, standby });
+            refused(reason::of_refusal(&sold_out), seq.get())
+        }
         Ok(Outcome::Refused { refusal, as_of_seq }) => refused(reason::of_refusal(&refusal), as_of_seq.get()),
+        Ok(Outcome::Accepted(_) | Outcome::Repeated { .. } | Outcome::Advanced) => refused(reason::INTERNAL, 0),
+        Err(reason) => refused(reason, 0),
+    }
+}
+
+/// Returns the TICKET of a buyer's JOIN.
+pub(super) fn ticket(wire: &WireWorker, drop_id: DropId, buyer: &Digest, answer: WriterReply) -> TicketReply {
+    let refused = |reason, seq: u64| TicketReply { reason, seq, ..TicketReply::default() };
+    match decision(answer) {
+        Ok(Outcome::Accepted(Effect::Ticket(receipt))) => {
+            let TicketReceipt { seq, number, position, serving, state, paused, order_until, .. } = receipt;
+            TicketReply {
+                reason: 0,
+                seq: seq.get(),
+                number: number.get(),
+                position: position.map(|position| position.0),
+                serving,
+                state: Some(state),
+                paused,
+                at_ms: order_until.map_or(0, millis),
+                digest: wire.parts.room_facts.borrow_mut().ticket_digest(&wire.parts.reader, drop_id, buyer),
+            }
+        }
+        Ok(Outcome::Refused { refusal, as_of_seq }) => {
+            let at_ms = if let Refusal::NotOpen { opens_at } = refusal { millis(opens_at) } else { 0 };
+            TicketReply { at_ms, ..refused(reason::of_refusal(&refusal), as_of_seq.get()) }
+        }
         Ok(Outcome::Accepted(_) | Outcome::Repeated { .. } | Outcome::Advanced) => refused(reason::INTERNAL, 0),
         Err(reason) => refused(reason, 0),
     }

@@ -8,20 +8,22 @@ use std::time::Instant;
 use compact_str::ToCompactString as _;
 
 use super::frame::FrameType;
-use super::messages::{Bid, Reply, Request, Reserve, VERSION};
+use super::messages::{Bid, Join, Reply, Request, Reserve, VERSION};
 use super::reason;
-use super::replies::{bid_result, negative, reason_of, reserved};
-use super::subscriptions::SubscriptionWaker;
+use super::replies::{bid_result, negative, reason_of, reserved, ticket};
+use super::subscriptions::{SubscriptionWaker, Topic};
 use super::worker::{WireWorker, fault};
 use crate::admission::in_flight::InFlightPermit;
 use crate::admission::limits::Client;
 use crate::admission::risk::SeenWrite;
 use crate::admission::verified::VerifiedToken;
 use crate::admission::{Admission, Caller, Rejected, Unidentified};
-use crate::engine::{AuctionCommand, Command, OrderCommand, PlaceBid, PlaceOrder};
+use crate::engine::{AuctionCommand, Command, OrderCommand, PlaceBid, PlaceOrder, RoomCommand, TakeTicket};
 use crate::store::PrivateData;
 use crate::telemetry::traces::WriteTimeline;
-use crate::types::{AuctionId, BuyerText, Digest, DropId, OrderFacts, OrderSecret, Quantity, UnitPrice, hex, random};
+use crate::types::{
+    AuctionId, BuyerOrigin, BuyerText, Digest, DropId, OrderFacts, OrderSecret, Quantity, UnitPrice, hex, random,
+};
 use crate::writer::clock::wall_clock_second;
 use crate::writer::{Class, Submission, SubmitError, Ticket};
 
@@ -48,9 +50,9 @@ struct TokenValidity {
     valid: bool,
 }
 
-/// A subscription of this client to an auction.
+/// A subscription of this client to an auction or a waiting room.
 struct Subscription {
-    auction_id: AuctionId,
+    topic: Topic,
     /// The last change that the client knows.
     sent: u64,
 }
@@ -75,6 +77,8 @@ enum PendingCommand {
     Bid,
     /// An order, whose id will have this secret.
     Order(OrderSecret),
+    /// A ticket of the buyer with this digest.
+    Ticket(DropId, Digest),
 }
 
 impl TokenValidity {
@@ -124,27 +128,31 @@ impl Session {
             Request::Ping(echo) => ready(wire, kind, Reply::Pong(echo)),
             Request::Bid(bid) => pending(wire, kind, self.bid(wire, bid, now)),
             Request::Reserve(reserve) => pending(wire, kind, self.reserve(wire, reserve, now)),
+            Request::Join(join) => pending(wire, kind, self.join(wire, join, now)),
             Request::Subscribe { auction_id, from_seq } => {
-                let subscribed = self.subscribe(wire, auction_id, from_seq, now);
-                let reply = subscribed.map_or_else(|reason| negative(kind, reason), |seq| Reply::Ok { seq });
-                ready(wire, kind, reply)
+                let topic = AuctionId::new(auction_id).map(Topic::Auction);
+                subscribed(wire, kind, self.subscribe(wire, topic, from_seq, now))
+            }
+            Request::Room { drop_id, from_seq } => {
+                let topic = DropId::new(drop_id).map(Topic::Room);
+                subscribed(wire, kind, self.subscribe(wire, topic, from_seq, now))
             }
         }
     }
 
-    fn subscribe(&mut self, wire: &WireWorker, auction_id: u32, from_seq: u64, now: Instant) -> Result<u64, u8> {
+    fn subscribe(&mut self, wire: &WireWorker, topic: Option<Topic>, from_seq: u64, now: Instant) -> Result<u64, u8> {
         let Admission { door, .. } = &*wire.parts.admission;
         door.read(self.client(wire), &self.caller, now).map_err(|_told_by_no_frame| reason::RATE_LIMITED)?;
-        let auction_id = AuctionId::new(auction_id).ok_or(reason::NOT_FOUND)?;
-        let known = self.subscriptions.iter().position(|known| known.auction_id == auction_id);
+        let topic = topic.ok_or(reason::NOT_FOUND)?;
+        let known = self.subscriptions.iter().position(|known| known.topic == topic);
         if known.is_none() && self.subscriptions.len() >= wire.parts.limits.subscriptions_max {
             return Err(reason::LIMIT_REACHED);
         }
-        let latest = wire.subscriptions.subscribe(auction_id, &self.waker).map_err(|error| fault(&error))?;
-        let seq = latest.ok_or(reason::NOT_FOUND)?.seq.get();
+        let latest = wire.subscriptions.subscribe(topic, &self.waker).map_err(|error| fault(&error))?;
+        let seq = latest.ok_or(reason::NOT_FOUND)?.get();
         // A number that no event has yet is of another file, or a mistake: no change of this file is known to the client.
         let sent = if from_seq > wire.parts.writer.published.seq() { 0 } else { from_seq };
-        let subscription = Subscription { auction_id, sent };
+        let subscription = Subscription { topic, sent };
         match known.and_then(|at| self.subscriptions.get_mut(at)) {
             Some(known) => *known = subscription,
             None => self.subscriptions.push(subscription),
@@ -164,7 +172,7 @@ impl Session {
         }
         let before = out.len();
         for subscription in &mut self.subscriptions {
-            subscription.sent = wire.subscriptions.write_update(subscription.auction_id, subscription.sent, out);
+            subscription.sent = wire.subscriptions.write_update(subscription.topic, subscription.sent, out);
         }
         out.len() > before
     }
@@ -220,10 +228,7 @@ impl Session {
 
     fn reserve<'w>(&self, wire: &'w WireWorker, reserve: Reserve<'_>, now: Instant) -> Result<AwaitedReply<'w>, u8> {
         let Reserve { drop_id, quantity, key, buyer } = reserve;
-        let buyer = std::str::from_utf8(buyer).ok().and_then(BuyerText::new).ok_or(reason::VALIDATION)?;
-        if self.caller.buyer().is_some_and(|proven| *proven != buyer) {
-            return Err(reason::FORBIDDEN);
-        }
+        let buyer = self.buyer_of(buyer)?;
         let permit = self.acquire_permit(wire)?;
         self.charge(wire, &buyer, now)?;
         let quantity = Quantity::new(u16::from(quantity)).ok_or(reason::VALIDATION)?;
@@ -233,8 +238,8 @@ impl Session {
         wire.check_order(drop_id, quantity)?;
         self.check_challenge(wire, drop_id, &buyer, now)?;
         let risk = parts.admission.door.note_order(self.client(wire), &self.caller, &buyer, now);
-        let facts = OrderFacts { risk, ..OrderFacts::default() };
         let digests = &parts.writer.digest_key;
+        let facts = OrderFacts { risk, origin: self.origin_of(wire, &buyer, drop_id, now), ..OrderFacts::default() };
         let buyer_digest = digests.buyer(buyer.as_str());
         let command = Command::Order(OrderCommand::Place(PlaceOrder {
             drop_id,
@@ -248,6 +253,36 @@ impl Session {
         let private_data = Some(PrivateData::Order { secret, buyer, contact: None });
         let ticket = submit(wire, Submission { command, private_data, class: Class::Buyer })?;
         Ok(AwaitedReply { command: PendingCommand::Order(secret), ticket, submitted: now, _permit: permit })
+    }
+
+    fn join<'w>(&self, wire: &'w WireWorker, join: Join<'_>, now: Instant) -> Result<AwaitedReply<'w>, u8> {
+        let buyer = self.buyer_of(join.buyer)?;
+        let permit = self.acquire_permit(wire)?;
+        self.charge(wire, &buyer, now)?;
+        let writer = &wire.parts.writer;
+        let exists = |drop_id: &DropId| writer.published.version(*drop_id) > 0;
+        let drop_id = DropId::new(join.drop_id).filter(exists).ok_or(reason::NOT_FOUND)?;
+        let digest = writer.digest_key.buyer(buyer.as_str());
+        let origin = self.origin_of(wire, &buyer, drop_id, now);
+        let command = Command::Room(RoomCommand::TakeTicket(TakeTicket { drop_id, buyer: digest, origin }));
+        let private_data = Some(PrivateData::Ticket { buyer });
+        let ticket = submit(wire, Submission { command, private_data, class: Class::Buyer })?;
+        Ok(AwaitedReply { command: PendingCommand::Ticket(drop_id, digest), ticket, submitted: now, _permit: permit })
+    }
+
+    /// Returns the tier of a buyer and the mark of the address block, where the drop notes them.
+    fn origin_of(&self, wire: &WireWorker, buyer: &BuyerText, drop_id: DropId, now: Instant) -> Option<BuyerOrigin> {
+        let parts = &wire.parts;
+        let (door, digests) = (&parts.admission.door, &parts.writer.digest_key);
+        let notes_origins = parts.writer.published.drop_entry(drop_id).notes_origins();
+        let origin = || door.origin_of(self.client(wire), &self.caller, buyer, (drop_id, digests), now);
+        if notes_origins { origin() } else { None }
+    }
+
+    /// Returns the buyer whom a frame names, if it is the one of the client's token.
+    fn buyer_of(&self, name: &[u8]) -> Result<BuyerText, u8> {
+        let buyer = std::str::from_utf8(name).ok().and_then(BuyerText::new).ok_or(reason::VALIDATION)?;
+        if self.caller.buyer().is_some_and(|proven| *proven != buyer) { Err(reason::FORBIDDEN) } else { Ok(buyer) }
     }
 
     /// Charges the rate limits for a command of the client that names a buyer.
@@ -316,6 +351,11 @@ fn pending<'w>(wire: &'w WireWorker, kind: FrameType, submitted: Result<AwaitedR
     submitted.map_or_else(|reason| ready(wire, kind, negative(kind, reason)), QueuedReply::Pending)
 }
 
+/// Returns the OK of a subscription, or its ERROR.
+fn subscribed<'w>(wire: &WireWorker, kind: FrameType, latest: Result<u64, u8>) -> QueuedReply<'w> {
+    ready(wire, kind, latest.map_or_else(|reason| negative(kind, reason), |seq| Reply::Ok { seq }))
+}
+
 /// Returns a reply that needs no writer.
 fn ready<'w>(wire: &WireWorker, kind: FrameType, reply: Reply<'static>) -> QueuedReply<'w> {
     wire.count_frame(kind, reason_of(&reply));
@@ -332,6 +372,7 @@ impl QueuedReply<'_> {
                 let reply = match &pending.command {
                     PendingCommand::Bid => Reply::Result(bid_result(answer)),
                     PendingCommand::Order(secret) => Reply::Reserved(reserved(wire, *secret, answer)),
+                    PendingCommand::Ticket(drop_id, buyer) => Reply::Ticket(ticket(wire, *drop_id, buyer, answer)),
                 };
                 wire.count_frame(pending.kind(), reason_of(&reply));
                 wire.trace(pending.kind(), reason_of(&reply), pending.submitted, timeline);
@@ -368,29 +409,10 @@ impl AwaitedReply<'_> {
         match self.command {
             PendingCommand::Bid => FrameType::Bid,
             PendingCommand::Order(_) => FrameType::Reserve,
+            PendingCommand::Ticket(..) => FrameType::Join,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_step_of_the_wall_clock_ends_a_token_with_the_next_pass_which_reads_it_once() {
-        let (began, next) = (Instant::now(), std::time::Duration::from_nanos(1));
-        let mut validity = TokenValidity { expires: 100, pass: began, valid: true };
-        assert!(validity.holds_in(began, || unreachable!("HELLO has read the clock in this pass")));
-        assert!(validity.holds_in(began + next, || 99), "a token is valid to the end of its last second");
-        assert!(!validity.holds_in(began + 2 * next, || 100), "it is not valid on its `exp`");
-        assert!(!validity.holds_in(began + 2 * next, || unreachable!("one reading in a pass")));
-        assert!(!validity.holds_in(began + 3 * next, || 3_600), "the clock was stepped");
-        assert!(validity.holds_in(began + 4 * next, || 50), "the clock was stepped back");
-    }
-
-    #[test]
-    fn a_key_is_the_hex_of_its_bytes() {
-        let key: [u8; 16] = std::array::from_fn(|at| u8::try_from(at * 17).expect("a byte"));
-        assert_eq!(key_digits(key).as_flattened(), hex::encode(&key).as_bytes());
-    }
-}
+mod tests;

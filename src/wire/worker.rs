@@ -16,7 +16,7 @@ use crate::admission::largest_amounts::{Above, LargestAmounts};
 use crate::admission::verified::VerifiedTokens;
 use crate::config::WireLimits;
 use crate::read::connection::is_moved;
-use crate::read::{Reader, auctions, rows};
+use crate::read::{Reader, RoomFacts, auctions, rows};
 use crate::telemetry::traces::{TraceOptions, TraceReason, Tracer, WriteTimeline, WriteTrace};
 use crate::telemetry::{Telemetry, WireMeter, catalogue as metric};
 use crate::types::{AuctionId, DropId, Quantity, UnitPrice};
@@ -41,6 +41,7 @@ pub struct WireWorkerParts {
     pub mailbox: usize,
     pub reader: Reader,
     pub verified: Rc<RefCell<VerifiedTokens>>,
+    pub room_facts: Rc<RefCell<RoomFacts>>,
     pub largest_amounts: Rc<LargestAmounts>,
 }
 
@@ -58,7 +59,7 @@ pub struct WireWorker {
 }
 
 /// The types of a client's frames as labels, in the order of [`label`].
-const TYPES: &[&str] = &["bid", "hello", "subscribe", "ping", "reserve", "other"];
+const TYPES: &[&str] = &["bid", "hello", "subscribe", "ping", "reserve", "join", "room", "other"];
 /// The kinds of malformed frames as labels of metrics, in the order of their counters.
 const MALFORMED: [&str; 4] = ["unknown_type", "length", "content", "truncated"];
 
@@ -70,12 +71,16 @@ const fn label(kind: FrameType) -> usize {
         FrameType::Subscribe => 2,
         FrameType::Ping => 3,
         FrameType::Reserve => 4,
+        FrameType::Join => 5,
+        FrameType::Room => 6,
         FrameType::Result
         | FrameType::Error
         | FrameType::Update
         | FrameType::Pong
         | FrameType::Reserved
-        | FrameType::Ok => 5,
+        | FrameType::Ok
+        | FrameType::Ticket
+        | FrameType::RoomState => 7,
     }
 }
 
@@ -196,7 +201,7 @@ impl WireWorker {
     }
 }
 
-/// Runs until the runtime ends: sends auctions' updates to their subscribers, and once a second drops subscriptions of
+/// Runs until the runtime ends: sends updates of auctions and rooms to their subscribers, and once a second drops subscriptions of
 /// closed connections and flushes metrics.
 pub async fn upkeep(wire: Rc<WireWorker>) {
     tokio::task::spawn_local(Rc::clone(&wire.subscriptions).watch());

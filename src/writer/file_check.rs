@@ -8,6 +8,7 @@ use rusqlite::ErrorCode;
 
 use super::affinity;
 use crate::failpoints::{self, PausePoint};
+use crate::memory;
 use crate::store::verify::VerifyReport;
 use crate::store::{StoreError, verify};
 
@@ -96,7 +97,9 @@ pub(super) fn check(path: &Path, known: KnownFile) -> FileVerdict {
     let is_known = |report: &VerifyReport| {
         (report.last_seq.get(), report.epoch, report.file_id) == (last, epoch, file_id) && report.problem_count == 0
     };
-    match verify::verify_file(path) {
+    let verified = verify::verify_file(path);
+    memory::give_back();
+    match verified {
         Ok(report) if is_known(&report) => FileVerdict::Sound,
         Ok(_) => FileVerdict::Unsound,
         Err(error) if may_pass(&error) => FileVerdict::Failed(error.to_string()),

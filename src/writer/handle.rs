@@ -13,11 +13,12 @@ use tokio::sync::oneshot;
 use super::Clock;
 use super::node_view::{NodeRole, NodeView};
 use super::replies::{ReplyAddress, ReplyMailboxes, WriterReply};
+use super::room_figures::RoomFigures;
 use crate::engine::Command;
 use crate::failpoints::{self, Bug};
 use crate::store::PrivateData;
 use crate::store::open_files::KnownFiles;
-use crate::types::{BuyerText, DigestKey, Published, Tier};
+use crate::types::{BuyerText, DigestKey, DropId, Published, Tier};
 
 /// Class of a command. The last slots of the queue are reserved for operators, and only buyers' commands become too old.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,6 +90,7 @@ pub(super) struct WriterShared {
     pub(super) rescuing: AtomicBool,
     /// Commands decided per second when last measured; at least 1.
     pub(super) drain_per_second: AtomicU32,
+    pub(super) rooms: RoomFigures,
     pub(super) mailboxes: ReplyMailboxes,
 }
 
@@ -240,6 +242,13 @@ impl WriterHandle {
     #[must_use]
     pub fn queue_capacity(&self) -> usize {
         self.sender.capacity().unwrap_or(0)
+    }
+
+    /// Admitted buyers without an order of these rooms, as the writer counted them within the last second or two; a room that was
+    /// not asked for before has none.
+    #[must_use]
+    pub fn admitted_idle(&self, rooms: &[DropId]) -> Vec<(DropId, u64)> {
+        self.shared.rooms.ask(rooms)
     }
 
     /// Time that the queue takes to drain at the pace last measured: how long a rejected client should wait.

@@ -113,7 +113,8 @@ impl WriterLoop<'_> {
             tracing::warn!(%error, "the entry that began the epoch is not noted in the file");
         }
         tracing::info!(epoch = head.epoch, entry = head.number, seq = head.seq.get(), "this node leads");
-        // While no node led, no buyer could pay: those who were offered a unit then have their time from now on.
+        // While no node led, no buyer could order or pay: those who were offered a unit then have their time from now on, and rooms
+        // go on admitting now.
         let now = self.clock.now();
         if self.state.offers_a_unit_until(now) {
             resumption::resume(&mut self.state, now, &mut self.batch);

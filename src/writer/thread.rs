@@ -17,6 +17,7 @@ use super::instant_keeper::InstantKeeper;
 use super::options::WriterOptions;
 use super::replica::{Replica, ReplicaParts};
 use super::replies::{NotApplied, ReplyBatch, ReplyMailboxes, WriterReply};
+use super::room_figures::RoomFigures;
 use super::sync_policy::SyncPolicy;
 use super::writer_loop::WriterLoop;
 use super::{Clock, affinity};
@@ -80,11 +81,16 @@ impl Writer {
             read_only: AtomicBool::new(false),
             rescuing: AtomicBool::new(false),
             drain_per_second: AtomicU32::new(DRAIN_PER_SECOND_AT_FIRST),
+            rooms: RoomFigures::default(),
             mailboxes: ReplyMailboxes::new(options.mailboxes),
         });
         let published = Arc::new(Published::of(loaded.state.shard()));
         for entry in loaded.state.drops() {
-            published.publish_drop(entry.id, entry.version, entry.spec.challenge, &entry.spec.identity_limits);
+            let (spec, notes_origins) = (&entry.spec, entry.notes_origins());
+            if let Some(claims) = entry.room_claims() {
+                published.publish_room(entry.id, entry.version, Some(claims));
+            }
+            published.publish_drop(entry.id, entry.version, spec.challenge, &spec.identity_limits, notes_origins);
         }
         for (buyer, tier) in loaded.state.operator_tiers() {
             published.operator_tiers.publish(buyer, Some(tier));
@@ -179,6 +185,7 @@ impl Writer {
                 drained: 0,
                 last_tick: Instant::now(),
                 log_has_erased: store.found_log,
+                erased_at: Instant::now(),
                 instants: InstantKeeper::new(store.clock_file.as_ref()),
                 clock: &clock,
                 published: &published,
@@ -229,6 +236,7 @@ fn run_loop(writer_loop: &mut WriterLoop<'_>) -> Result<(), StoreError> {
         let until = if is_idle { writer_loop.clock.now() } else { writer_loop.state.at() };
         writer_loop.advance(until)?;
         writer_loop.flush()?;
+        writer_loop.erase_if_due()?;
         writer_loop.checkpoint()?;
         writer_loop.tick_if_due()?;
         if stopping && writer_loop.receiver.is_empty() {

@@ -25,6 +25,8 @@ use crate::types::{DropId, Published, UnixMillis};
 
 /// Time that another program may lock the file before commands are rejected.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
+/// Pause between two steps of an erasure, in which commands have their turn.
+const ERASURE_PAUSE: Duration = Duration::from_millis(10);
 /// Interval of the per-second work: figures, clock, meters, disk space.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -60,6 +62,8 @@ pub(super) struct WriterLoop<'a> {
     pub(super) last_tick: Instant,
     /// True while the log has pages with a contact that was erased.
     pub(super) log_has_erased: bool,
+    /// The last step of an erasure.
+    pub(super) erased_at: Instant,
     pub(super) instants: InstantKeeper<'a>,
     pub(super) clock: &'a Clock,
     pub(super) published: &'a Published,
@@ -80,6 +84,9 @@ impl WriterLoop<'_> {
     /// Waits for a command until the next due instant, the next tick or the next sync.
     pub(super) fn wait(&mut self) -> Result<Option<WriterMessage>, StoreError> {
         let mut until = self.last_tick + TICK;
+        if self.is_erasing() {
+            until = until.min(self.erased_at + ERASURE_PAUSE);
+        }
         if !self.stands_still() {
             if let Some(due) = self.state.next_due() {
                 until = until.min(self.clock.instant_of(due));
@@ -324,7 +331,10 @@ impl WriterLoop<'_> {
         for (drop_id, at) in touched {
             if let Some(entry) = self.state.drop_entry(drop_id) {
                 let (challenge, identity_limits) = (entry.spec.challenge, &entry.spec.identity_limits);
-                self.published.publish_drop(drop_id, entry.version, challenge, identity_limits);
+                if entry.spec.room.is_some() {
+                    self.published.publish_room(drop_id, entry.version, entry.room_claims());
+                }
+                self.published.publish_drop(drop_id, entry.version, challenge, identity_limits, entry.notes_origins());
             }
             self.batch.tally.count_commit(drop_id, at, commit);
         }
@@ -379,14 +389,42 @@ impl WriterLoop<'_> {
         self.instants.keep_if_due(self.clock, &now, offset_ms);
         self.meter.orders(self.state.orders_by_state());
         self.meter.tick(offset_ms, self.checkpointer.wal_bytes(), self.state.keys_evicted());
+        self.shared.rooms.count(&self.state);
         self.measure_pace(elapsed);
         Ok(())
+    }
+
+    /// Returns whether contacts of ended lines are left that may be erased now.
+    fn is_erasing(&self) -> bool {
+        self.recorder.is_erasing() && !self.is_read_only()
+    }
+
+    /// Erases a few more contacts of ended lines, in a transaction of its own: every node does so at its own pace.
+    pub(super) fn erase_if_due(&mut self) -> Result<(), StoreError> {
+        if !self.is_erasing() || self.erased_at.elapsed() < ERASURE_PAUSE {
+            return Ok(());
+        }
+        self.erased_at = Instant::now();
+        match self.erase_more() {
+            Ok(()) => Ok(()),
+            Err(error) => self.not_committed(error),
+        }
+    }
+
+    fn erase_more(&mut self) -> Result<(), StoreError> {
+        self.sync.prepare(&self.store.connection)?;
+        self.begin()?;
+        self.recorder.erase_more()?;
+        self.recorder.commit()?;
+        let synced = self.sync.committed(self.state.seq());
+        self.mark(synced)
     }
 
     /// Empties the log after a contact was erased. Readers with a snapshot may prevent it: the next tick tries again.
     fn empty_log_of_erased(&mut self) -> Result<(), StoreError> {
         self.log_has_erased |= self.recorder.take_has_erased();
-        if !self.log_has_erased || self.is_unverified() {
+        // While more is erased, the log would only have to be emptied again.
+        if !self.log_has_erased || self.is_unverified() || self.is_erasing() {
             return Ok(());
         }
         let Some(_turn) = self.store.live_copy.checkpoint_turn() else { return Ok(()) };

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 use crate::http::{call, serve_with};
 use crate::paths::path_with;
-use crate::{JSON, UNKNOWN, bidding, is};
+use crate::rooms::with_room;
+use crate::{JSON, UNKNOWN, bidding, create, is};
 
 /// No token, and a buyer who orders for another.
 pub(crate) fn tokens_that_are_needed() {
@@ -41,6 +42,10 @@ pub(crate) fn tokens_that_are_needed() {
     is(&call(public, "POST", "/v1/drops/1/orders", &headers, r#"{"buyer":"bob","quantity":1}"#), Code::Forbidden);
     let anothers = r#"{"buyer":"bob","amount":1}"#;
     is(&call(public, "POST", "/v1/auctions/1/bids", &headers, anothers), Code::Forbidden);
+    is(&call(public, "POST", "/v1/drops/1/tickets", &headers, r#"{"buyer":"bob"}"#), Code::Forbidden);
+    is(&call(public, "POST", "/v1/drops/1/standby", &headers, r#"{"buyer":"bob","quantity":1}"#), Code::Forbidden);
+    is(&call(public, "GET", "/v1/drops/1/standby?buyer=bob", &headers, ""), Code::Forbidden);
+    is(&call(public, "DELETE", "/v1/drops/1/standby?buyer=bob", &headers, ""), Code::Forbidden);
     is(&call(public, "POST", "/v1/auctions/1/buy-now", &headers, r#"{"buyer":"bob"}"#), Code::Forbidden);
     is(&call(public, "GET", "/v1/auctions/1/order?buyer=bob", &headers, ""), Code::Forbidden);
     is(&call(public, "GET", "/v1/auctions/1/order", &headers, ""), Code::NotFound);
@@ -74,6 +79,8 @@ pub(crate) fn streams_that_are_too_many() {
     is(&server.public("GET", "/v1/drops/1/stream"), Code::Overloaded);
     bidding::made(&bidding::auction(&server, "a", &json!({})));
     is(&server.public("GET", "/v1/auctions/1/stream"), Code::Overloaded);
+    let drop_id = create(&server, "room", &with_room("2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"));
+    is(&server.public("GET", &format!("/v1/drops/{drop_id}/room/stream")), Code::Overloaded);
     is(&server.admin("GET", "/v1/audit", &Value::Null), Code::Overloaded);
     is(&server.admin("GET", "/v1/console/stream", &Value::Null), Code::Overloaded);
     server.stop();

@@ -7,6 +7,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -26,10 +27,21 @@ pub struct Etcd {
 /// Members elect another leader as soon as those of `scripts/cluster/etcd.service` do.
 pub const ELECTIONS: [&str; 4] = ["--heartbeat-interval", "50", "--election-timeout", "500"];
 
-/// Ports that are free now, all different.
+/// Ports of members: below those that a system gives to connections and to listeners without a port of their own, so that
+/// none of these takes the port of a member that does not run yet, or is dead for a while.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+
+/// Ports of [`PORTS`] that are free now, all different. Processes of one machine begin at different places.
 fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
-    held.iter().map(|listener| listener.local_addr().expect("bound").port()).collect()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let places = u32::from(PORTS.end - PORTS.start);
+    let begin = std::process::id().wrapping_mul(97);
+    let next = || {
+        let place = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % places;
+        PORTS.start + u16::try_from(place).expect("below the number of ports")
+    };
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(next).take(places as usize).filter(is_free).take(count).collect()
 }
 
 impl Etcd {
@@ -69,8 +81,16 @@ impl Etcd {
         Etcd { directory, clients, peers, advertised, members, scheme: "http", more: Vec::new() }
     }
 
+    /// Starts all members, again if they ran before.
     pub fn run_all(&mut self) {
         (0..self.members.len()).for_each(|member| self.run(member));
+    }
+
+    /// Waits until every member answers. A quorum hides a member that could not start until a fault takes another one.
+    pub fn wait_for_all(&mut self) {
+        for member in 0..self.members.len() {
+            self.wait_for(member);
+        }
     }
 
     /// Starts a member, again if it ran before.
@@ -88,7 +108,6 @@ impl Etcd {
             .args(["--initial-cluster", &all.collect::<Vec<_>>().join(",")])
             .args(&self.more)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
             .spawn()
             .expect("etcd is missing: apt-get install etcd-server");
         self.members[member] = Some(process);
@@ -134,15 +153,20 @@ impl Etcd {
     }
 
     /// Waits until a member answers, and has what the majority has.
-    pub fn wait_for(&self, member: usize) {
+    ///
+    /// # Panics
+    /// If its process has ended.
+    pub fn wait_for(&mut self, member: usize) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let url = self.url(member);
         let answers = async || {
-            let mut client = etcd_client::Client::connect([self.url(member)], None).await?;
+            let mut client = etcd_client::Client::connect([&url], None).await?;
             client.get("any", None).await
         };
         while !runtime.block_on(async {
             tokio::time::timeout(Duration::from_secs(1), answers()).await.is_ok_and(|answer| answer.is_ok())
         }) {
+            assert!(!self.has_ended(member), "member m{member} of etcd has ended by itself");
             std::thread::park_timeout(Duration::from_millis(20));
         }
     }
@@ -177,8 +201,15 @@ impl Etcd {
             for entry in std::fs::read_dir(directory).expect("a directory").flatten() {
                 if entry.path().is_dir() {
                     directories.push(entry.path());
-                } else if std::fs::read(entry.path()).expect("a file").windows(text.len()).any(|part| part == text) {
-                    return true;
+                } else {
+                    let mut bytes = std::fs::read(entry.path()).expect("a file");
+                    // Most of a log that is allocated in advance.
+                    while bytes.ends_with(&[0; 4096]) {
+                        bytes.truncate(bytes.len() - 4096);
+                    }
+                    if bytes.windows(text.len()).any(|part| part == text) {
+                        return true;
+                    }
                 }
             }
         }

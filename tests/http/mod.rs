@@ -82,10 +82,21 @@ pub struct Answer {
 }
 
 pub fn call(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+    call_announcing(body.len(), address, method, path, headers, body)
+}
+
+/// Announces a body of so many bytes, and sends the beginning of it.
+pub fn call_announcing(
+    length: usize,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Answer {
     let mut stream = TcpStream::connect(address).expect("connected");
     let host = if headers.contains("Host: ") { String::new() } else { format!("Host: {address}\r\n") };
     let head = format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n{headers}");
-    let length = body.len();
     write!(stream, "{head}Content-Length: {length}\r\n\r\n{body}").expect("sent");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("answered");

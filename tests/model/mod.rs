@@ -5,11 +5,19 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "only some commands matter to a helper")]
 #![allow(unreachable_pub, missing_docs, reason = "a test's own module")]
 
+mod facts;
 pub mod naive;
 mod naive_auctions;
+mod naive_blind;
+mod naive_buyers;
+mod naive_draws;
 mod naive_endpoints;
 mod naive_money;
 mod naive_orders;
+mod naive_placing;
+mod naive_rooms;
+mod naive_standby;
+mod private_data;
 pub mod recording;
 pub mod sale;
 
@@ -21,11 +29,9 @@ use firstcome::engine::{
     Event, EventBody, FileCommand, OrderCommand, Outcome, PatchDrop, PaymentCommand, PaymentEvent, PlaceBid,
     PlaceOrder, RecordPayment, RecordProviderEvent, RefundOrder, RemoveTier, SetTier, SettleRefund, State,
 };
-use firstcome::store::PrivateData;
 use firstcome::types::{
-    Amount, AuctionId, BuyerText, ChallengeKind, ChallengeRule, Contact, Currency, Digest, DigestKey, DropId,
-    IdentityKind, IdentityLimits, Increment, OrderFacts, OrderSecret, Provider, ProviderEventKind, Quantity, RiskNote,
-    Seq, Shard, Signal, SignalSet, Tier, UnitPrice, UnixMillis,
+    Amount, AuctionId, ChallengeKind, ChallengeRule, Currency, Digest, DigestKey, DropId, IdentityKind, IdentityLimits,
+    Increment, Provider, ProviderEventKind, Quantity, Seq, Shard, Tier, UnitPrice, UnixMillis,
 };
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
@@ -59,8 +65,11 @@ pub struct World {
     drops: u32,
     auctions: u32,
     told: u64,
-    /// Up to which event it has looked for orders that auctions awarded.
+    /// Up to which event it has looked for orders that no command asked for.
     looked: u64,
+    /// The buyer whom the last command named, and whose orders blind windows have recorded.
+    asked: Option<Digest>,
+    recorded: naive_blind::Recorded,
     pub shard: Shard,
 }
 
@@ -75,19 +84,25 @@ impl World {
             auctions: 0,
             told: 0,
             looked: 0,
+            asked: None,
+            recorded: naive_blind::Recorded::default(),
             shard: Shard::SINGLE,
         }
     }
 
     /// Learns from what happened.
     pub fn learn(&mut self, state: &State, outcome: &Outcome) {
+        self.recorded.note(self.asked.take(), outcome);
+        let mut asked = None;
         if let Outcome::Accepted(Effect::Reserved(reservation)) = outcome {
+            asked = Some(reservation.order);
             self.orders.push(reservation.order);
         }
-        // What auctions award nobody has asked for, and it is paid, cancelled and refunded as everything else.
+        // What auctions award and what comes of standby no command has asked for, and it is paid, cancelled and refunded
+        // as everything else.
         for number in self.looked + 1..=state.seq().get() {
             let seq = Seq::new(number).expect("in range");
-            if state.order(seq).is_some_and(|order| order.key == Digest::of_award(seq)) {
+            if state.order(seq).is_some() && asked != Some(seq) {
                 self.orders.push(seq);
             }
         }
@@ -125,7 +140,8 @@ impl World {
     fn spec(&mut self) -> DropSpec {
         let at = UnixMillis::new(self.at).expect("in range");
         let total = if self.random.one_in(2) { self.random.below(6) } else { self.random.below(1000) };
-        DropSpec {
+        let starts_at = at.plus_millis(self.random.pick(&[-5, 0, 1, 1000]));
+        let spec = DropSpec {
             sku: "S".into(),
             name: "N".into(),
             description: self.random.one_in(2).then(|| "text".into()),
@@ -133,7 +149,7 @@ impl World {
             currency: Currency::new("EUR").expect("a currency"),
             unit_price: UnitPrice::new(self.random.pick(&[0, 1, 1999])).expect("a price"),
             total: u32::try_from(total).expect("small"),
-            starts_at: at.plus_millis(self.random.pick(&[-5, 0, 1, 1000])),
+            starts_at,
             ends_at: self.random.one_in(3).then(|| at.plus_millis(self.random.pick(&[1001, 5000, 100_000]))),
             per_buyer_limit: u32::try_from(self.random.pick(&[1, 2, 5, 1000])).expect("small"),
             reservation_seconds: u32::try_from(self.random.pick(&[1, 2, 60])).expect("small"),
@@ -143,7 +159,11 @@ impl World {
                 ChallengeRule::default(),
                 ChallengeRule { kind: ChallengeKind::ProofOfWork, below: Tier::Premium },
             ]),
-        }
+            room: None,
+            commitment: None,
+            blind_ms: 0,
+        };
+        naive_rooms::add_room(&mut self.random, spec)
     }
 
     fn identity_limits(&mut self) -> IdentityLimits {
@@ -154,22 +174,6 @@ impl World {
             }
         }
         limits
-    }
-
-    /// What is noted about an order: digests for the caps of its drop, now and then without one of them, and a risk.
-    fn facts(&mut self, state: &State, drop_id: DropId) -> Option<Box<OrderFacts>> {
-        let limits = state.drop_entry(drop_id).map(|entry| entry.spec.identity_limits).unwrap_or_default();
-        let mut facts = OrderFacts::default();
-        for (kind, _) in limits.iter() {
-            let number = self.random.below(4);
-            let digest = self.digest(kind.as_str(), number);
-            facts.identities.set(kind, (!self.random.one_in(12)).then_some(digest));
-        }
-        if self.random.one_in(12) {
-            let signals = SignalSet::default().with(self.random.pick(&Signal::ALL));
-            facts.risk = Some(RiskNote { score: 70, signals });
-        }
-        facts.boxed()
     }
 
     fn command_key(&mut self) -> CommandKey {
@@ -184,6 +188,9 @@ impl World {
                 key: self.command_key(),
                 spec: Box::new(self.spec()),
             }));
+        }
+        if let Some(command) = naive_rooms::gather(self, state) {
+            return command;
         }
         let number = u32::try_from(self.random.below(u64::from(self.drops) + 1)).expect("small") + 1;
         let drop_id = DropId::in_shard(self.named_shard(), number).expect("in range");
@@ -210,6 +217,7 @@ impl World {
                     identity_limits: self.random.one_in(4).then(|| self.identity_limits()),
                     challenge: self.random.one_in(4).then_some(ChallengeKind::External),
                     challenge_below: self.random.one_in(4).then_some(Tier::New),
+                    room: naive_rooms::patch(&mut self.random, self.at),
                     ..DropPatch::default()
                 }),
                 reason: reason(),
@@ -282,6 +290,7 @@ impl World {
                 }))
             }
             23 => Command::File(FileCommand::ExportContacts { drop_id: self.random.one_in(2).then_some(drop_id) }),
+            42..=47 if naive_rooms::has_room(state, drop_id) => naive_rooms::command(self, state, drop_id),
             31..=40 => self.auctions_command(),
             41 => {
                 let (key, params) = (self.random.below(12), self.random.below(2));
@@ -295,14 +304,19 @@ impl World {
             }
             _ => {
                 let (buyer, key) = (self.random.below(6), self.random.below(50));
-                Command::Order(OrderCommand::Place(PlaceOrder {
+                let order = PlaceOrder {
                     drop_id,
                     buyer: self.digests.buyer(&format!("buyer{buyer}")),
                     key: self.digest(&format!("order{drop_id}-{buyer}-"), key),
                     quantity: self.quantity(state, drop_id),
                     contact_given: self.random.one_in(4),
                     facts: self.facts(state, drop_id),
-                }))
+                };
+                self.asked = Some(order.buyer);
+                match self.random.one_in(3) {
+                    true => naive_standby::command(self, drop_id, order),
+                    false => Command::Order(OrderCommand::Place(order)),
+                }
             }
         }
     }
@@ -423,40 +437,6 @@ impl World {
         let stock = u16::try_from(total).unwrap_or(u16::MAX);
         let units = self.random.pick(&[1, 1, 1, 2, stock, stock.saturating_add(1), u16::MAX]);
         Quantity::new(units.max(1)).expect("not 0")
-    }
-
-    fn text_of(&self, buyer: &Digest) -> BuyerText {
-        let name = (0..6).map(|n| format!("buyer{n}")).find(|name| self.digests.buyer(name) == *buyer);
-        BuyerText::new(&name.expect("one of six")).expect("a buyer")
-    }
-
-    /// What travels beside a command.
-    pub fn private_data(&mut self, command: &Command) -> Option<PrivateData> {
-        let contact = Contact { email: Some("a@b".into()), ..Contact::default() };
-        match command {
-            Command::Order(OrderCommand::Place(PlaceOrder { buyer, contact_given, .. })) => Some(PrivateData::Order {
-                secret: OrderSecret::from_random(self.shard, [7; 10]),
-                buyer: self.text_of(buyer),
-                contact: contact_given.then(|| Box::new(contact)),
-            }),
-            Command::Auction(command) => naive_auctions::private_data(self, command, contact),
-            Command::Order(OrderCommand::Checkout { .. }) => Some(PrivateData::Contact(Box::new(contact))),
-            Command::Payment(PaymentCommand::RecordProviderEvent(event)) => {
-                let mut names = (0..=self.told).rev().flat_map(|n| [format!("told{n}"), format!("failed{n}")]);
-                let name = names.find(|name| self.digests.provider_event(event.provider, name) == event.id);
-                Some(PrivateData::ProviderEvent { event_id: name.expect("one of those that were told").into() })
-            }
-            Command::Payment(PaymentCommand::RecordSession { .. }) => {
-                Some(PrivateData::Session { reference: "cs".into(), url: "https://pay.example/cs".into() })
-            }
-            Command::Endpoint(command) => Some(naive_endpoints::private_data(command)),
-            Command::Buyer(command) => {
-                let (BuyerCommand::SetTier(SetTier { buyer, .. }) | BuyerCommand::RemoveTier(RemoveTier { buyer, .. })) =
-                    &**command;
-                Some(PrivateData::Tier { buyer: self.text_of(buyer) })
-            }
-            _ => None,
-        }
     }
 }
 

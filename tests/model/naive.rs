@@ -4,17 +4,19 @@
 use std::collections::BTreeSet;
 
 use firstcome::engine::{
-    AdjustStock, BuyerCommand, Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, FileCommand, Invalid,
-    OrderCommand, Outcome, PatchDrop, PaymentCommand, PlaceOrder, RecordProviderEvent, Refusal, RemoveTier,
-    Reservation, SetTier, Subject,
+    AdjustStock, Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, FileCommand, Invalid, OrderCommand,
+    Outcome, PatchDrop, PaymentCommand, RecordProviderEvent, Refusal, Subject,
 };
 use firstcome::types::{Currency, Digest, DropId, DropState, IdentityDigests, OrderState, Provider, Seq, UnixMillis};
 
 use super::naive_auctions::NaiveAuction;
 
+use super::naive_blind::NaiveWindow;
 use super::naive_endpoints::{NaiveEndpoint, NaiveEndpointKey};
+use super::naive_rooms::{self, NaiveRoom};
+use super::naive_standby::{NaiveEnding, NaiveWaiting};
 
-const DAY_MS: i64 = 24 * 3_600_000;
+pub(super) const DAY_MS: i64 = 24 * 3_600_000;
 
 pub struct NaiveDrop {
     pub spec: DropSpec,
@@ -92,8 +94,14 @@ pub struct Naive {
     pub(super) told: Vec<Digest>,
     /// Refunds and chargebacks that were told before their payment.
     pub(super) early: Vec<RecordProviderEvent>,
+    /// Who stands by, in the order in which they joined.
+    pub(super) line: Vec<NaiveWaiting>,
+    /// The endings of places in lines, but for those that their buyers ended.
+    pub(super) endings: Vec<NaiveEnding>,
     /// The buyers for whom an operator has set a tier.
-    tiers: BTreeSet<Digest>,
+    pub(super) tiers: BTreeSet<Digest>,
+    pub(super) rooms: Vec<NaiveRoom>,
+    pub(super) windows: Vec<NaiveWindow>,
 }
 
 impl NaiveOrder {
@@ -143,26 +151,39 @@ impl Naive {
         }
     }
 
-    /// Does what is due, the earliest first; at one instant starts before expiries before ends.
+    /// Does what is due, the earliest first; at one instant rooms open, then starts before offers before expiries before
+    /// admissions before ends.
     pub fn advance(&mut self, at: i64) {
         loop {
             let mut due: Vec<(i64, u8, usize, u64)> = Vec::new();
             for (index, drop) in self.drops.iter().enumerate().filter(|(_, drop)| !drop.ended) {
                 if !drop.started {
-                    due.push((drop.spec.starts_at.get(), 0, index, 0));
+                    due.push((drop.spec.starts_at.get(), 1, index, 0));
                 }
                 if let Some(end) = drop.spec.ends_at {
-                    due.push((end.get(), 4, index, 0));
+                    due.push((end.get(), 9, index, 0));
+                }
+                if let Some((_, when)) = self.next_offer(index) {
+                    // Whatever made it due has just happened. A decision of a blind window that is late comes at the end.
+                    let late = self.window_of(index).is_some() && when < at;
+                    due.push((if late { at } else { when }, 5, index, 0));
                 }
             }
-            due.extend(self.orders.iter().filter(|o| o.live()).map(|o| (o.expires_at, 2, o.drop, o.seq)));
+            due.extend(self.orders.iter().filter(|o| o.live()).map(|o| (o.expires_at, 6, o.drop, o.seq)));
             due.extend(self.auctions_due());
+            due.extend(self.rooms_due());
+            due.extend(self.windows_due());
             let Some((when, kind, drop, order)) = due.into_iter().min().filter(|(when, ..)| *when <= at) else { break };
             self.events += 1;
+            // An admission may have been possible since an instant that has passed.
+            self.at = self.at.max(when);
             match kind {
-                0 => self.drops[drop].started = true,
-                4 => self.drops[drop].ended = true,
-                1 | 3 | 5 => self.do_due(kind, drop, when),
+                0 | 3 | 8 => self.do_rooms_due(kind, drop),
+                1 => self.start(drop),
+                4 => self.end_window(drop),
+                5 => self.offer(drop),
+                9 => self.end(drop),
+                2 | 7 | 10 => self.do_due(kind, drop, when),
                 _ => {
                     let order = self.orders.iter_mut().find(|o| o.seq == order).expect("there");
                     order.state = OrderState::Expired;
@@ -173,6 +194,12 @@ impl Naive {
             }
         }
         self.at = at;
+    }
+
+    fn end(&mut self, drop: usize) {
+        self.drops[drop].ended = true;
+        self.line.retain(|waiting| waiting.drop != drop);
+        self.endings.retain(|ending| ending.drop != drop);
     }
 
     pub(super) fn refuse(&self, refusal: Refusal) -> Outcome {
@@ -192,6 +219,12 @@ impl Naive {
             Command::Drop(DropCommand::Create(CreateDrop { key, spec })) => self.create(key, spec),
             Command::Drop(command) => self.on_drop(command),
             Command::Order(OrderCommand::Place(order)) => self.place(order),
+            Command::Order(
+                command @ (OrderCommand::PlaceOrStandBy(_)
+                | OrderCommand::JoinStandby(_)
+                | OrderCommand::LeaveStandby { .. }
+                | OrderCommand::FindStandby { .. }),
+            ) => self.on_line(command),
             Command::Payment(PaymentCommand::RecordProviderEvent(event)) => self.hear(event),
             Command::Order(_) | Command::Payment(_) => {
                 let named = command.named_order().expect("all others name one");
@@ -201,28 +234,13 @@ impl Naive {
                 }
             }
             Command::Auction(command) => self.on_auctions(command),
+            Command::Room(command) => self.on_room(command),
             Command::Endpoint(command) => self.endpoint(command),
             Command::File(FileCommand::ExportContacts { drop_id: Some(id) }) if self.index(*id).is_none() => {
                 self.refuse(Refusal::NotFound)
             }
             Command::File(_) => self.accept(Subject::File),
             Command::Buyer(command) => self.on_buyer(command),
-        }
-    }
-
-    fn on_buyer(&mut self, command: &BuyerCommand) -> Outcome {
-        match command {
-            BuyerCommand::SetTier(SetTier { expires_at: Some(end), .. }) if end.get() <= self.at => {
-                self.refuse(Refusal::Invalid(Invalid::TierEndInThePast))
-            }
-            BuyerCommand::SetTier(SetTier { buyer, .. }) => {
-                self.tiers.insert(*buyer);
-                self.accept(Subject::File)
-            }
-            BuyerCommand::RemoveTier(RemoveTier { buyer, .. }) if self.tiers.remove(buyer) => {
-                self.accept(Subject::File)
-            }
-            BuyerCommand::RemoveTier(_) => self.repeat(Subject::File),
         }
     }
 
@@ -254,7 +272,7 @@ impl Naive {
         Some(usize::try_from(id.checked_sub(self.above + 1)?).expect("small"))
     }
 
-    fn index(&self, id: DropId) -> Option<usize> {
+    pub(super) fn index(&self, id: DropId) -> Option<usize> {
         let index = self.index_of(id.get())?;
         self.drops.get(index).filter(|drop| !drop.hidden).map(|_| index)
     }
@@ -280,6 +298,9 @@ impl Naive {
     }
 
     fn window(&self, spec: &DropSpec) -> Option<Invalid> {
+        if spec.room.as_ref().is_some_and(|room| room.opens_at >= spec.starts_at) {
+            return Some(Invalid::RoomOpensLate);
+        }
         let end = spec.ends_at?.get();
         if end <= spec.starts_at.get() {
             Some(Invalid::EndBeforeStart)
@@ -307,6 +328,8 @@ impl Naive {
             return self.refuse(Refusal::Invalid(invalid));
         }
         let started = spec.starts_at.get() <= self.at;
+        self.open_room(spec, started);
+        self.open_window(spec);
         self.drops.push(NaiveDrop {
             spec: spec.clone(),
             started,
@@ -337,33 +360,26 @@ impl Naive {
                 if drop.revision != *expected_revision {
                     return self.refuse(Refusal::PreconditionFailed { revision: drop.revision });
                 }
-                let mut spec = drop.spec.clone();
-                if let Some(name) = &patch.name {
-                    spec.name = name.clone();
-                }
-                if let Some(at) = patch.starts_at {
-                    spec.starts_at = at;
-                }
-                if patch.ends_at.is_some() {
-                    spec.ends_at = patch.ends_at;
-                }
-                if let Some(limits) = patch.identity_limits {
-                    spec.identity_limits = limits;
-                }
-                if let Some(limit) = patch.per_buyer_limit {
-                    spec.per_buyer_limit = limit;
-                }
+                let spec = naive_rooms::patched(&drop.spec, patch);
                 if let Some(invalid) = self.window(&spec) {
+                    return self.refuse(Refusal::Invalid(invalid));
+                }
+                if self.may_not_move(index, spec.starts_at.get()) {
+                    return self.refuse(Refusal::Invalid(Invalid::RoomIsOpen));
+                }
+                if let Some(invalid) = self.room_refuses(index, patch) {
                     return self.refuse(Refusal::Invalid(invalid));
                 }
                 let drop = &mut self.drops[index];
                 drop.started = spec.starts_at.get() <= at;
                 drop.spec = spec;
                 drop.revision += 1;
+                self.change_room(index);
                 self.accept(subject)
             }
             DropCommand::Pause(_) if drop.paused => self.repeat(subject),
             DropCommand::Pause(_) => {
+                self.pause_room(index, true);
                 self.drops[index].paused = true;
                 self.drops[index].revision += 1;
                 self.accept(subject)
@@ -371,14 +387,15 @@ impl Naive {
             DropCommand::Resume(_) if drop.mismatch => self.refuse(Refusal::MismatchStands { from: state }),
             DropCommand::Resume(_) if !drop.paused => self.repeat(subject),
             DropCommand::Resume(_) => {
+                self.pause_room(index, false);
                 self.drops[index].paused = false;
                 self.drops[index].revision += 1;
                 self.accept(subject)
             }
             DropCommand::Close(_) if drop.ended => self.repeat(subject),
             DropCommand::Close(_) => {
+                self.end(index);
                 let drop = &mut self.drops[index];
-                drop.ended = true;
                 drop.spec.ends_at = Some(instant(at));
                 drop.revision += 1;
                 self.accept(subject)
@@ -402,95 +419,13 @@ impl Naive {
             DropCommand::ReportMismatch { stands, .. } if drop.mismatch == *stands => self.repeat(subject),
             DropCommand::ReportMismatch { stands, .. } => {
                 self.drops[index].mismatch = *stands;
-                self.drops[index].paused |= *stands;
+                if *stands {
+                    self.pause_room(index, true);
+                    self.drops[index].paused = true;
+                }
                 self.accept(subject)
             }
             other => panic!("no operator's command: {other:?}"),
         }
-    }
-
-    fn place(&mut self, order: &PlaceOrder) -> Outcome {
-        let PlaceOrder { drop_id: id, buyer, key, quantity, contact_given: contact, ref facts } = *order;
-        let identities = facts.as_ref().map(|facts| facts.identities).unwrap_or_default();
-        let quantity = quantity.get();
-        let Some(drop) = self.index(id) else { return self.refuse(Refusal::NotFound) };
-        let known =
-            self.orders.iter().rev().find(|o| o.key == key && o.left_at.is_none_or(|left| self.at < left + DAY_MS));
-        if let Some(order) = known {
-            return match order.quantity == quantity {
-                true => self.repeat(Subject::Order(seq(order.seq))),
-                false => self.refuse(Refusal::KeyReused),
-            };
-        }
-        let d = &self.drops[drop];
-        if d.ended {
-            return self.refuse(Refusal::Ended { ends_at: d.spec.ends_at.unwrap_or_default() });
-        }
-        if !d.started {
-            return self.refuse(Refusal::NotStarted { starts_at: d.spec.starts_at });
-        }
-        if d.paused {
-            return self.refuse(Refusal::DropPaused);
-        }
-        let caps: Vec<_> = d.spec.identity_limits.iter().collect();
-        if let Some((kind, _)) = caps.iter().find(|(kind, _)| identities.get(*kind).is_none()) {
-            return self.refuse(Refusal::Invalid(Invalid::IdentityMissing { kind: *kind }));
-        }
-        let used: u64 = self.orders.iter().filter(|o| o.drop == drop && o.buyer == buyer).map(NaiveOrder::units).sum();
-        let limit = d.spec.per_buyer_limit;
-        if used + u64::from(quantity) > u64::from(limit) {
-            return self.refuse(Refusal::LimitReached { limit, used: u32::try_from(used).expect("in range") });
-        }
-        if let Some((identity, limit)) = self.capped(drop, &identities, quantity) {
-            return self.refuse(Refusal::IdentityLimitReached { identity, limit });
-        }
-        let free = self.free(drop);
-        if u64::from(quantity) > free {
-            let expiries = self.orders.iter().filter(|o| o.drop == drop && o.live()).map(|o| o.expires_at);
-            return self.refuse(Refusal::SoldOut {
-                available: u32::try_from(free).expect("in range"),
-                held: u32::try_from(self.held(drop)).expect("in range"),
-                next_expiry_at: expiries.min().map(instant),
-            });
-        }
-        let spec = d.spec.clone();
-        self.events += 1;
-        let number = self.events;
-        let seconds = if contact { spec.payment_seconds } else { spec.reservation_seconds };
-        self.events += u64::from(contact);
-        let is_free = contact && spec.unit_price.get() == 0;
-        self.events += u64::from(is_free);
-        let state = match contact {
-            _ if is_free => OrderState::Paid,
-            true => OrderState::AwaitingPayment,
-            false => OrderState::Reserved,
-        };
-        let expires_at = self.at + i64::from(seconds) * 1000;
-        self.orders.push(NaiveOrder {
-            seq: number,
-            drop,
-            buyer,
-            key,
-            identities,
-            quantity,
-            returned: 0,
-            unit_price: spec.unit_price.get(),
-            state,
-            expires_at,
-            left_at: is_free.then_some(self.at),
-            settled: Vec::new(),
-            payments: is_free.then(|| NaivePayment::of_nothing(spec.currency)).into_iter().collect(),
-        });
-        Outcome::Accepted(Effect::Reserved(Reservation {
-            order: seq(number),
-            seq: seq(self.events),
-            drop_id: id,
-            state,
-            quantity: firstcome::types::Quantity::new(quantity).expect("not 0"),
-            unit_price: spec.unit_price,
-            currency: spec.currency,
-            reserved_at: instant(self.at),
-            expires_at: instant(expires_at),
-        }))
     }
 }

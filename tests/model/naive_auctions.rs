@@ -102,13 +102,13 @@ impl Naive {
         let mut due = Vec::new();
         for (index, auction) in self.auctions.iter().enumerate() {
             match auction.state {
-                AuctionState::Scheduled => due.push((auction.spec.starts_at.get(), 1, index, 0)),
-                AuctionState::Live => due.push((auction.ends, 5, index, 0)),
+                AuctionState::Scheduled => due.push((auction.spec.starts_at.get(), 2, index, 0)),
+                AuctionState::Live => due.push((auction.ends, 10, index, 0)),
                 _ => {}
             }
             let taken = self.held(auction.drop) + self.sold(auction.drop);
             if taken == 0 && auction.next_offer().is_some() {
-                due.push((auction.free_since, 3, index, 0));
+                due.push((auction.free_since, 7, index, 0));
             }
         }
         due
@@ -117,8 +117,8 @@ impl Naive {
     pub(super) fn do_due(&mut self, kind: u8, index: usize, when: i64) {
         let auction = &mut self.auctions[index];
         match kind {
-            1 => auction.state = AuctionState::Live,
-            5 => {
+            2 => auction.state = AuctionState::Live,
+            10 => {
                 auction.free_since = when;
                 auction.state = AuctionState::Ended(match (auction.price, auction.spec.reserve_price) {
                     (None, _) => AuctionEnding::NoBids,

@@ -14,7 +14,7 @@ const DAY_MS: i64 = 24 * 3_600_000;
 pub struct NaiveEndpoint {
     id: u64,
     enabled: bool,
-    events: u32,
+    events: u64,
     position: u64,
     revision: u32,
 }
@@ -107,7 +107,7 @@ pub fn command(random: &mut Random, key: CommandKey, known: &[Seq], last: Seq) -
         0 => some(random),
         len => known[usize::try_from(random.below(len as u64)).expect("small")],
     };
-    let events = EventFilter::new(1 + u32::try_from(random.below(7)).expect("small")).expect("in range");
+    let events = EventFilter::new(1 + random.below(7)).expect("in range");
     match random.below(12) {
         0 | 1 => EndpointCommand::Create(CreateEndpoint { key, events, configured: random.one_in(5) }),
         2 => EndpointCommand::Delete(DeleteEndpoint { endpoint, reason: "gone".into() }),

@@ -79,6 +79,7 @@ impl Nodes {
         etcd.add_flags(&ELECTIONS);
         etcd.run_all();
         make_files(scratch.path(), count, &etcd, slots);
+        etcd.wait_for_all();
         let members = || etcd.urls_from(0).into_iter().map(|url| address_of(&url).expect("an address"));
         // One more node may join.
         let ways = (0..=count).map(|_| members().map(Proxy::start).collect()).collect();

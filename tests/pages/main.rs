@@ -7,6 +7,7 @@ mod http;
 #[path = "../provider_webhooks/mod.rs"]
 mod provider_webhooks;
 mod refusals;
+mod rooms;
 mod told;
 
 use firstcome::config::{Config, KeyFile};

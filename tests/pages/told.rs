@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::http::{Answer, Server, call};
-use super::{click, create, get, is_a_page, reserve, shop};
+use super::http::{Answer, Server, call, serve_with};
+use super::{click, create, get, is_a_page, reserve, shop, until};
 
 /// The lines of an order's history: their words without their instants.
 fn history(page: &Answer) -> Vec<String> {
@@ -107,5 +107,42 @@ fn the_list_leads_to_every_drop_by_links_and_can_be_asked_for_one_state() {
     for odd in ["/?state=x", "/?before=x", "/?before=-1", "/?before=99999999999"] {
         assert_eq!(tiles(&get(&server, odd)).len(), 24, "{odd}");
     }
+    server.stop();
+}
+
+#[test]
+fn the_list_follows_every_change_at_once_and_has_the_server_s_clock_each_time() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    // One worker: it has what it kept.
+    let server = serve_with(scratch.path(), |config| {
+        config.storefront.enabled = true;
+        config.http_threads = 1;
+    });
+    create(&server, &json!({ "name": "Shoe", "total": 3 }));
+    let lists = ["/", "/?lang=vi", "/?state=live"];
+    let left = |path: &str| -> Option<u32> {
+        let page = get(&server, path);
+        is_a_page(&page, 200);
+        page.text.split_once("data-count=\"").and_then(|(_, rest)| rest.split('"').next()?.parse().ok())
+    };
+    let clock = || -> i64 {
+        let page = get(&server, "/");
+        let (_, rest) = page.text.split_once("data-now=\"").expect("a clock");
+        rest.split('"').next().and_then(|digits| digits.parse().ok()).expect("milliseconds")
+    };
+    for units in [3, 2, 1] {
+        assert_eq!(lists.map(left), [Some(units); 3]);
+        assert_eq!(lists.map(left), [Some(units); 3], "again, from what is kept ready");
+        reserve(&server, &format!("buyer-{units}"));
+    }
+    assert_eq!(lists.map(left), [None; 3], "sold out: no tile says how many are left");
+    create(&server, &json!({ "name": "Another shoe" }));
+    assert_eq!(lists.map(left), [Some(5); 3]);
+    for (path, link) in [("/?lang=en", "href=\"/drops/2?lang=en\""), ("/", "href=\"/drops/2\"")].repeat(2) {
+        let page = get(&server, path);
+        assert!(page.text.contains(link), "{path}: a chosen language stays chosen: {}", page.text);
+    }
+    let first = clock();
+    until("the clock goes on", || clock() > first);
     server.stop();
 }

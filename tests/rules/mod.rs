@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use firstcome::engine::{
     AdjustStock, AuctionCommand, AuctionSpec, BuyNow, CancelAuction, CancelByOperator, ChangeDrop, Command, CommandKey,
-    CreateAuction, CreateDrop, DropCommand, DropPatch, DropSpec, Effect, Event, FileCommand, Invalid, OrderCommand,
-    Outcome, PatchDrop, Payment, PaymentCommand, PlaceBid, PlaceOrder, RecordPayment, RecordProviderEvent, RefundOrder,
-    Refusal, SettleRefund, State, Subject, invariants,
+    CreateAuction, CreateDrop, DropCommand, DropPatch, DropSpec, Effect, Event, EventBody, FileCommand, Invalid,
+    OrderCommand, OrderEvent, Outcome, PatchDrop, Payment, PaymentCommand, PlaceBid, PlaceOrder, RecordPayment,
+    RecordProviderEvent, RefundOrder, Refusal, SettleRefund, SoldOut, State, Subject, invariants,
 };
 use firstcome::types::{
     Amount, AuctionId, AuctionState, ChallengeRule, Currency, Digest, DigestKey, Disposition, DropId, IdentityKind,
@@ -90,10 +90,14 @@ impl Table {
         facts.boxed()
     }
 
-    /// Orders come of auctions, too.
+    /// Orders come of auctions and of standby, too.
     fn note_awards(&mut self, events: &[Event]) {
-        let awards = events.iter().filter(|event| event.body.name() == "auction_awarded");
-        self.orders.extend(awards.map(|event| event.seq));
+        for event in events {
+            let is_granted = matches!(event.body, EventBody::Order(OrderEvent::Granted(_)));
+            if is_granted || event.body.name() == "auction_awarded" {
+                self.orders.push(event.seq);
+            }
+        }
     }
 
     fn command(&self, line: &Line<'_>) -> Command {
@@ -116,6 +120,9 @@ impl Table {
                     payment_seconds: line.number("pay", 900),
                     identity_limits: caps(line).unwrap_or_default(),
                     challenge: ChallengeRule::default(),
+                    room: None,
+                    commitment: None,
+                    blind_ms: 0,
                 }),
             })),
             "patch" => Command::Drop(DropCommand::Patch(PatchDrop {
@@ -145,10 +152,15 @@ impl Table {
                 drop_id: self.drop_id(line),
                 stands: line.number("stands", true),
             }),
-            "order" => {
+            "order" | "standby" | "orstand" => {
                 let (buyer, drop_id) = (line.text("buyer", "A"), self.drop_id(line));
                 let key = format!("{drop_id} {buyer} {}", line.text("key", "k"));
-                Command::Order(OrderCommand::Place(PlaceOrder {
+                let place = match line.verb {
+                    "standby" => OrderCommand::JoinStandby,
+                    "orstand" => OrderCommand::PlaceOrStandBy,
+                    _ => OrderCommand::Place,
+                };
+                Command::Order(place(PlaceOrder {
                     drop_id,
                     buyer: self.digest(buyer),
                     key: self.digest(&key),
@@ -157,6 +169,14 @@ impl Table {
                     facts: self.facts(line),
                 }))
             }
+            "find" => Command::Order(OrderCommand::FindStandby {
+                drop_id: self.drop_id(line),
+                buyer: self.digest(line.text("buyer", "A")),
+            }),
+            "leave" => Command::Order(OrderCommand::LeaveStandby {
+                drop_id: self.drop_id(line),
+                buyer: self.digest(line.text("buyer", "A")),
+            }),
             "auction" => Command::Auction(AuctionCommand::Create(CreateAuction {
                 key: self.key(line, &format!("{:?}", line.values)),
                 spec: auction(line),
@@ -234,6 +254,7 @@ impl Table {
             Subject::Bid(id, seq) => format!("A{id}.{seq}"),
             Subject::File => "file".into(),
             Subject::Endpoint(id) => format!("endpoint {id}"),
+            Subject::LineEntry(_) => "left".into(),
         }
     }
 
@@ -258,11 +279,32 @@ impl Table {
             Outcome::Accepted(Effect::ProviderEventRecorded { disposition: Disposition::Ignored(because), .. }) => {
                 format!("ignored {}", because.as_str())
             }
+            Outcome::Accepted(Effect::Ticket(receipt)) => {
+                let position = receipt.position.map_or("none".into(), |position| position.to_string());
+                format!("ticket {} position={position}", receipt.number)
+            }
+            Outcome::Accepted(Effect::Standby(receipt)) => {
+                let again = if receipt.repeated { "still " } else { "" };
+                format!("{again}waits {}/{} qty={}", receipt.position, receipt.standby, receipt.quantity.get())
+            }
+            Outcome::Accepted(Effect::Recorded(receipt)) => {
+                let again = if receipt.repeated { "still " } else { "" };
+                format!("{again}recorded {} qty={}", receipt.ticket, receipt.quantity.get())
+            }
             Outcome::Advanced => "ok".into(),
         }
     }
 
     fn show(&self, line: &Line<'_>) -> String {
+        if line.verb == "line" {
+            let drop = self.state.drop_entry(self.drop_id(line)).expect("there");
+            let Some(standby) = drop.standby() else { return "-".into() };
+            let entries = standby
+                .entries()
+                .map(|(_, waiting)| format!("{}{}", self.letter(waiting.buyer), waiting.quantity.get()));
+            let entries: Vec<_> = entries.collect();
+            return if entries.is_empty() { "-".into() } else { entries.join(" ") };
+        }
         if line.subject.starts_with('D') {
             let drop = self.state.drop_entry(self.drop_id(line)).expect("there");
             let (state, total, rev) = (drop.state().as_str(), drop.spec.total, drop.revision);
@@ -343,9 +385,17 @@ fn refusal_words(refusal: &Refusal) -> String {
         Refusal::IdentityLimitReached { identity, limit } => {
             format!("identity_limit_reached {} limit={limit}", identity.as_str())
         }
-        Refusal::SoldOut { available, held, next_expiry_at } => {
+        Refusal::SoldOut(SoldOut { available, held, next_expiry_at, standby }) => {
             let next = next_expiry_at.map_or("none".into(), |at| at.get().to_string());
-            format!("sold_out free={available} held={held} next={next}")
+            let line = if *standby == 0 { String::new() } else { format!(" standby={standby}") };
+            format!("sold_out free={available} held={held} next={next}{line}")
+        }
+        Refusal::BeaconNotTaken { why } => format!("beacon_not_taken {}", why.as_str()),
+        Refusal::AllSold { .. } => "all_sold".into(),
+        Refusal::NotOpen { opens_at } => format!("not_open at={}", opens_at.get()),
+        Refusal::NotAdmitted { position, serving } => {
+            let position = position.map_or("none".into(), |position| position.to_string());
+            format!("not_admitted position={position} serving={serving}")
         }
         Refusal::BidTooLow { current, minimum_next, .. } => {
             format!("too_low at={} next={}", current.get(), minimum_next.get())
@@ -361,6 +411,12 @@ fn refusal_words(refusal: &Refusal) -> String {
             Invalid::TotalBelowTaken { taken } => format!("invalid total_below_taken={taken}"),
             Invalid::TotalTooLarge => "invalid total_too_large".into(),
             Invalid::TooManyDrops => "invalid too_many_drops".into(),
+            Invalid::NoRoom => "invalid no_room".into(),
+            Invalid::RoomFixed { member, started } => format!("invalid room_fixed {member:?} started={started}"),
+            Invalid::StandbyFull => "invalid standby_full".into(),
+            Invalid::DrawNotReady => "invalid draw_not_ready".into(),
+            Invalid::SeedDiffers => "invalid seed_differs".into(),
+            Invalid::RootDiffers => "invalid root_differs".into(),
             Invalid::TooManyEndpoints => "invalid too_many_endpoints".into(),
             Invalid::TooManyTiers => "invalid too_many_tiers".into(),
             Invalid::TierEndInThePast => "invalid tier_end_in_the_past".into(),
@@ -372,6 +428,9 @@ fn refusal_words(refusal: &Refusal) -> String {
             Invalid::SettlementOutOfRange { owed } => format!("invalid owed={}", owed.get()),
             Invalid::PaymentNotOwed { owed } => format!("invalid payments_owed={owed}"),
             Invalid::SettlementDiffers { amount } => format!("invalid settled={}", amount.get()),
+            Invalid::RoomOpensLate => "invalid room_opens_late".into(),
+            Invalid::RoomIsOpen => "invalid room_is_open".into(),
+            Invalid::TooManyTickets => "invalid too_many_tickets".into(),
             Invalid::IdentityMissing { kind } => format!("invalid missing={}", kind.as_str()),
         },
     }
@@ -386,7 +445,7 @@ pub fn check_with_keys(keys_max: usize, table: &str) {
         let (when, asked) = asked.trim().split_once(' ').expect("an instant");
         let (line, when) = (Line::parse(asked), at(when.parse().expect("an instant")));
         let mut events = Vec::new();
-        let found = if matches!(line.verb, "show" | "money" | "whose") {
+        let found = if matches!(line.verb, "show" | "money" | "whose" | "line") {
             world.state.apply(when, &Command::Advance, &mut events);
             world.note_awards(&events);
             world.show(&line)

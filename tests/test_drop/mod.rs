@@ -23,5 +23,8 @@ pub fn test_drop(total: u32) -> DropSpec {
         payment_seconds: 900,
         identity_limits: IdentityLimits::default(),
         challenge: ChallengeRule::default(),
+        room: None,
+        commitment: None,
+        blind_ms: 0,
     }
 }

@@ -2,13 +2,15 @@
 
 use firstcome::api::Problem;
 use firstcome::api::code::Code;
-use firstcome::engine::{Invalid, Refusal};
+use firstcome::engine::{BeaconObstacle, Invalid, Refusal, SoldOut};
+use firstcome::types::text::rfc3339;
 use firstcome::types::{Amount, DropState, IdentityKind, OrderId, OrderState, Seq, UnitPrice, UnixMillis};
 use firstcome::wire::messages::{Bid, Request, Reserve};
 use firstcome::wire::reason;
+use firstcome::writer::clock::wall_clock;
 use serde_json::json;
 
-use super::http::until;
+use super::http::{call, until};
 use super::peer::{Said, Site, bytes, ping, pong, reserve};
 
 #[test]
@@ -101,6 +103,26 @@ fn what_is_refused_is_an_answer_with_its_reason_and_the_connection_goes_on() {
     assert_eq!(peer.ask(of(1, 1, b"e")).no(), 11);
     assert_eq!(site.server.admin("POST", "/v1/drops/1/close", &why).status, 200);
     assert_eq!(peer.ask(of(1, 1, b"e")).no(), 10);
+    drop(peer);
+    site.end();
+}
+
+#[test]
+fn an_order_of_a_blind_window_is_recorded_and_the_answer_tells_when_to_ask_again() {
+    let site = Site::open(|_| {});
+    let starts_at = rfc3339(wall_clock());
+    let blind = json!({ "sku": "B", "name": "N", "currency": "EUR", "unit_price": 100, "total": 1, "blind_ms": 5000,
+                       "starts_at": starts_at });
+    let headers = "Content-Type: application/json\r\nIdempotency-Key: blind\r\n";
+    let made = call(site.server.0.server.admin_address, "POST", "/v1/drops", headers, &blind.to_string());
+    assert_eq!(made.status, 201, "{}", made.text);
+    let mut peer = site.connect();
+    let reserve = Request::Reserve(Reserve { drop_id: 2, quantity: 1, key: [7; 16], buyer: b"ann" });
+    for _ in 0..2 {
+        let Said::Reserved(recorded) = peer.ask(reserve) else { panic!("no answer to an order") };
+        assert_eq!((recorded.reason, recorded.order_id), (reason::RECORDED, [0; 16]));
+        assert!(recorded.seq > 0 && recorded.expires_at_ms > 0, "{recorded:?}");
+    }
     drop(peer);
     site.end();
 }
@@ -214,6 +236,7 @@ fn reasons_are_the_numbers_of_the_problem_table() {
         (reason::INTERNAL, Code::Internal),
         (reason::NOT_LEADER, Code::NotLeader),
         (reason::IDENTITY_LIMIT_REACHED, Code::IdentityLimitReached),
+        (reason::NOT_ADMITTED, Code::NotAdmitted),
     ] {
         assert_eq!(here, number(there), "{there:?}");
     }
@@ -226,7 +249,11 @@ fn reasons_are_the_numbers_of_the_problem_table() {
         Refusal::DropPaused,
         Refusal::LimitReached { limit: 1, used: 1 },
         Refusal::IdentityLimitReached { identity: IdentityKind::Email, limit: 1 },
-        Refusal::SoldOut { available: 0, held: 0, next_expiry_at: None },
+        Refusal::NotAdmitted { position: None, serving: 0 },
+        Refusal::NotOpen { opens_at: at },
+        Refusal::BeaconNotTaken { why: BeaconObstacle::Posted },
+        Refusal::SoldOut(SoldOut { available: 0, held: 0, next_expiry_at: None, standby: 0 }),
+        Refusal::AllSold { standby: 0 },
         Refusal::OrderExpired { expired_at: at },
         Refusal::IllegalTransition { from: OrderState::Paid, to: OrderState::Cancelled },
         Refusal::MismatchStands { from: DropState::Paused },

@@ -21,14 +21,14 @@ fn types_that_nobody_knows_and_those_of_the_server_end_the_connection_with_an_er
     let site = Site::open(|_| {});
     let of_clients = |number| FrameType::of(number).is_some_and(|kind| kind.sender() == Sender::Client);
     let bad: Vec<u8> = (0..=255).filter(|number| !of_clients(*number)).collect();
-    assert_eq!(bad.len(), 256 - 5);
+    assert_eq!(bad.len(), 256 - 7);
     for number in bad {
         let mut peer = site.connect();
         // The first byte is enough; nobody waits for a second.
         peer.send_bytes(&[number]).expect("sent");
         assert_eq!(code(&mut peer), 1, "{number}");
     }
-    assert_eq!(site.server.metric("firstcome_wire_malformed_total{reason=\"unknown_type\"}"), 251.0);
+    assert_eq!(site.server.metric("firstcome_wire_malformed_total{reason=\"unknown_type\"}"), 249.0);
     site.end();
 }
 

@@ -14,5 +14,6 @@ mod hello;
 mod peer;
 mod program;
 mod protocol;
+mod rooms;
 mod slow;
 mod storms;

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use firstcome::config::Config;
-use firstcome::wire::messages::{BidResult, Echo, Reply, Request, Reserve, Reserved, Update};
+use firstcome::wire::messages::{BidResult, Echo, Reply, Request, Reserve, Reserved, RoomUpdate, TicketReply, Update};
 
 use super::http::{Server, serve_with, until};
 
@@ -21,6 +21,8 @@ pub(crate) enum Said {
     Pong(Vec<u8>),
     Reserved(Reserved),
     Ok(u64),
+    Ticket(TicketReply),
+    Room(RoomUpdate),
 }
 
 impl Said {
@@ -32,6 +34,8 @@ impl Said {
             Reply::Pong(echo) => Said::Pong(echo.as_bytes().into()),
             Reply::Reserved(reserved) => Said::Reserved(reserved),
             Reply::Ok { seq } => Said::Ok(seq),
+            Reply::Ticket(ticket) => Said::Ticket(ticket),
+            Reply::RoomState(room) => Said::Room(room),
         }
     }
 
@@ -46,8 +50,9 @@ impl Said {
     pub(crate) fn no(&self) -> u8 {
         match self {
             Said::Reserved(Reserved { reason, .. }) | Said::Result(BidResult { reason, .. }) => *reason,
+            Said::Ticket(TicketReply { reason, .. }) => *reason,
             Said::Error(code, _) => *code,
-            Said::Update(_) | Said::Pong(_) | Said::Ok(_) => 0,
+            Said::Update(_) | Said::Pong(_) | Said::Ok(_) | Said::Room(_) => 0,
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use firstcome::wire::frame::{FrameType, HEADER_BYTES};
-use firstcome::wire::messages::{BidResult, Request, Reserved, Update};
+use firstcome::wire::messages::{BidResult, Request, Reserve, Reserved, RoomUpdate, Update};
 
 use super::auctions::{auction, bid};
 use super::peer::{Said, Site, bytes, ping, reserve};
+use super::rooms::{LATER, join, room_drop};
 
 const PROTOCOL: &str = include_str!("../../src/wire/PROTOCOL.md");
 
@@ -61,6 +62,17 @@ fn exchange() -> String {
         let answer = std::iter::from_fn(|| peer.hear()).find(|said| matches!(said, Said::Result(_)));
         dump(&mut out, "<-", &raw(answer.expect("an answer")));
     }
+    let drop_id = room_drop(&site, LATER, 3);
+    let room = Request::Room { drop_id, from_seq: 0 };
+    for request in [join(drop_id, "ann"), join(drop_id, "ann"), reserve_of(drop_id, "ann"), room] {
+        dump(&mut out, "->", &bytes(&[request]));
+        // The auction's last UPDATE may come before.
+        peer.send(&[request]);
+        let answer = std::iter::from_fn(|| peer.hear()).find(|said| !matches!(said, Said::Update(_)));
+        dump(&mut out, "<-", &raw(answer.expect("an answer")));
+    }
+    let state = std::iter::from_fn(|| peer.hear()).find(|said| !matches!(said, Said::Update(_)));
+    dump(&mut out, "<-", &raw(state.expect("where it stands")));
     peer = site.connect();
     peer.send_bytes(&[0x01, 0x03]).expect("sent");
     out.push_str("-> no frame: a BID of three bytes\n   0000  01 03                                            |..|\n");
@@ -68,6 +80,10 @@ fn exchange() -> String {
     assert_eq!(peer.hear(), None);
     site.end();
     out + "```\n"
+}
+
+fn reserve_of(drop_id: u32, buyer: &str) -> Request<'_> {
+    Request::Reserve(Reserve { drop_id, quantity: 1, key: [0xae; 16], buyer: buyer.as_bytes() })
 }
 
 /// What was said, as bytes again: written by the same code as the server's, which the codec's tests hold to the contract.
@@ -88,6 +104,10 @@ fn raw(said: Said) -> Vec<u8> {
         }
         Said::Reserved(reserved) => Reply::Reserved(reserved).write(&mut out),
         Said::Ok(seq) => Reply::Ok { seq }.write(&mut out),
+        Said::Ticket(ticket) => Reply::Ticket(ticket).write(&mut out),
+        Said::Room(room) => {
+            Reply::RoomState(RoomUpdate { updated_at_ms: instant(room.updated_at_ms), ..room }).write(&mut out);
+        }
     }
     out
 }

@@ -6,7 +6,7 @@ use super::rules::Policy;
 use super::{Client, ClientKind, Door, purpose};
 use crate::admission::Caller;
 use crate::admission::risk::{Risk, SeenWrite};
-use crate::types::{BuyerText, DropId, RiskNote, TierSource};
+use crate::types::{BuyerOrigin, BuyerText, DigestKey, DropId, RiskNote, TierSource};
 
 impl Door {
     /// Returns the signals and scores of buyers.
@@ -77,6 +77,22 @@ impl Door {
         let tier = self.tier_unless_exempt(client, caller, buyer, now)?;
         self.ordered[tier as usize].increment(1);
         self.risk.of(buyer, now)
+    }
+
+    /// Returns the tier of the buyer of an order or a ticket and the mark of the address block; `None` where no limit applies to them.
+    #[must_use]
+    pub fn origin_of(
+        &self,
+        client: Client,
+        caller: &Caller,
+        buyer: &BuyerText,
+        (drop_id, digests): (DropId, &DigestKey),
+        now: Instant,
+    ) -> Option<BuyerOrigin> {
+        let tier = self.tier_unless_exempt(client, caller, buyer, now)?;
+        // Behind the shop's back end the address is not the buyer's.
+        let is_buyers = matches!(client.0, ClientKind::Address(_));
+        Some(BuyerOrigin { tier, block: is_buyers.then(|| digests.block(drop_id, client.1)) })
     }
 
     /// Returns the share of places in use: of clients that have not recovered, and of buyers with signals.

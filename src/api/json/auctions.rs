@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::encoding::{CreatedBody, time, to_bytes, to_created};
+use super::encoding::{CreatedBody, time, to_bytes, to_created, version_text};
 use super::requests::{NAME_BYTES_MAX, SKU_BYTES_MAX, buyer_field, contact, read_as_buyer};
 use super::scalars;
 use crate::api::problem::{FieldError, Problem};
@@ -86,7 +86,7 @@ pub fn auction_body(row: &AuctionRow, epoch: u64) -> Bytes {
         minimum_next: row.minimum_next().get(),
         buy_now: row.open_buy_now().map(UnitPrice::get),
         drop_id: row.drop_id.get(),
-        version: format!("{epoch}-{}", row.version),
+        version: version_text(epoch, row.version),
     })
 }
 
@@ -221,7 +221,7 @@ fn bid(fields: &mut BodyFields, proven: Option<&BuyerText>, names_another: &mut 
     let buyer = buyer_field(fields, proven, names_another);
     let amount = fields.required("amount", rules::unit_price());
     let maximum = fields.optional("maximum", rules::unit_price());
-    let contact = fields.object("contact", "/contact", "Contact", contact);
+    let contact = fields.object("contact", "Contact", contact);
     Some(BidRequest { buyer: buyer?, amount: amount?, maximum, contact })
 }
 

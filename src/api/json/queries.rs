@@ -63,11 +63,11 @@ pub struct PreflightQuery {
     pub drop_id: Option<u32>,
 }
 
-/// `GET /v1/auctions/{auction_id}/order`.
+/// The query of routes that are about one buyer.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct AuctionOrderQuery {
-    /// The buyer of the order. Required, unless a buyer's token proves the buyer.
+pub struct BuyerQuery {
+    /// The buyer. Required, unless a buyer's token proves the buyer.
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$"))]
     pub buyer: Option<String>,
 }

@@ -4,10 +4,12 @@
 //! points, so that a quiet sale is a small document.
 
 mod counted;
+pub mod fairness;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::fairness::FairnessReport;
 use super::scalars;
 use crate::read::report::timeline::POINTS_MAX;
 use crate::types::{JSON_INTEGER_MAX, Seq};
@@ -32,6 +34,7 @@ pub struct DropReport {
     pub commands: CommandSums,
     pub lost_demand: LostDemand,
     pub money: MoneyReport,
+    pub fairness: FairnessReport,
     /// The plan of the sale beside what happened; left out without a plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "PlanComparison")]
@@ -133,8 +136,8 @@ pub struct Durations {
     pub max_ms: u64,
 }
 
-/// Requests for orders and operators' commands on the drop that were decided, by outcome; checkouts and cancellations are not
-/// among them. A count that is left out is 0.
+/// Requests that were decided for the drop, by outcome: orders, tickets of its waiting room and places of its line with their
+/// repeats, and operators' commands. A count that is left out is 0.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, Debug)]
 #[serde(default)]
 pub struct Outcomes {
@@ -160,6 +163,9 @@ pub struct Outcomes {
     /// Keys that were used for another request before.
     #[serde(skip_serializing_if = "is_0")]
     pub key_reused: u64,
+    /// Orders of buyers whom the waiting room had not admitted.
+    #[serde(skip_serializing_if = "is_0")]
+    pub not_admitted: u64,
     /// All other refusals, such as caps on identities and payments of orders that had expired.
     #[serde(skip_serializing_if = "is_0")]
     pub other_refused: u64,

@@ -5,9 +5,11 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::rooms;
 use crate::api::problem::Problem;
 use crate::api::validation::fields::BodyFields;
 use crate::api::validation::rules;
+use crate::engine::spec::BLIND_MS_MAX;
 use crate::engine::{DropPatch, DropSpec};
 use crate::types::{
     Amount, BuyerText, ChallengeKind, ChallengeRule, Contact, Currency, IdentityLimits, OrderRange, Quantity, Seq, Tier,
@@ -37,6 +39,17 @@ pub struct OrderRequest {
     pub contact: Option<Contact>,
     /// The shop's own token of the card or account that pays.
     pub payment_fingerprint: Option<Box<str>>,
+    pub placing: Placing,
+}
+
+/// The wish of a buyer: an order, or a place in the line behind a drop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Placing {
+    Order,
+    /// An order; where too few units are free, a place in the line.
+    OrderOrStandBy,
+    /// A place in the line.
+    StandBy,
 }
 
 /// The common case, parsed without a tree. Other bodies are parsed again by [`BodyFields`], which reports every mistake.
@@ -46,6 +59,8 @@ struct PlainOrder<'a> {
     #[serde(borrow, default)]
     buyer: Option<Cow<'a, str>>,
     quantity: u16,
+    #[serde(default)]
+    standby: bool,
 }
 
 impl OrderRequest {
@@ -65,10 +80,19 @@ impl OrderRequest {
                 (None, proven) => proven.cloned(),
             };
             if let Some(buyer) = buyer {
-                return Ok(OrderRequest { buyer, quantity, contact: None, payment_fingerprint: None });
+                let placing = if plain.standby { Placing::OrderOrStandBy } else { Placing::Order };
+                return Ok(OrderRequest { buyer, quantity, contact: None, payment_fingerprint: None, placing });
             }
         }
         read_as_buyer(body, |fields, names_another| order(fields, proven, names_another))
+    }
+
+    /// Reads the body of a buyer who stands by.
+    ///
+    /// # Errors
+    /// `forbidden`, `malformed`, or `validation` with every mistake.
+    pub fn parse_standby(body: &[u8], proven: Option<&BuyerText>) -> Result<OrderRequest, Problem> {
+        read_as_buyer(body, |fields, names_another| wish(fields, proven, names_another))
     }
 }
 
@@ -101,12 +125,23 @@ pub(super) fn buyer_field(
     proven.cloned().or(named)
 }
 
-fn order(fields: &mut BodyFields, proven: Option<&BuyerText>, names_another: &mut bool) -> Option<OrderRequest> {
+pub(super) fn order(
+    fields: &mut BodyFields,
+    proven: Option<&BuyerText>,
+    names_another: &mut bool,
+) -> Option<OrderRequest> {
+    let wish = wish(fields, proven, names_another);
+    let stands_by = fields.defaulted("standby", false, rules::flag());
+    Some(OrderRequest { placing: if stands_by { Placing::OrderOrStandBy } else { Placing::Order }, ..wish? })
+}
+
+fn wish(fields: &mut BodyFields, proven: Option<&BuyerText>, names_another: &mut bool) -> Option<OrderRequest> {
     let buyer = buyer_field(fields, proven, names_another);
     let quantity = fields.required("quantity", rules::quantity());
-    let contact = fields.object("contact", "/contact", "Contact", contact);
+    let contact = fields.object("contact", "Contact", contact);
     let payment_fingerprint = fields.optional("payment_fingerprint", rules::text(FINGERPRINT_BYTES_MAX));
-    Some(OrderRequest { buyer: buyer?, quantity: quantity?, contact, payment_fingerprint })
+    let placing = Placing::StandBy;
+    Some(OrderRequest { buyer: buyer?, quantity: quantity?, contact, payment_fingerprint, placing })
 }
 
 pub(super) fn contact(fields: &mut BodyFields) -> Option<Contact> {
@@ -129,7 +164,7 @@ pub fn parse_checkout(body: &[u8]) -> Result<Contact, Problem> {
 
 fn checkout(fields: &mut BodyFields) -> Option<Contact> {
     fields.is_required("contact");
-    fields.object("contact", "/contact", "Contact", contact)
+    fields.object("contact", "Contact", contact)
 }
 
 /// `{reason}`.
@@ -168,6 +203,11 @@ fn new_drop(fields: &mut BodyFields) -> Option<DropSpec> {
     let identity_limits = identity_limits_field(fields);
     let kind = fields.defaulted_name("challenge", ChallengeKind::None, ChallengeKind::as_str, rules::challenge());
     let below = fields.defaulted_name("challenge_below", Tier::Verified, Tier::as_str, rules::challenge_below());
+    let room = fields.object("room", "NewRoom", rooms::new_room).map(Box::new);
+    let blind_ms = fields.defaulted("blind_ms", 0, rules::whole_u32_to(0, u32::from(BLIND_MS_MAX)));
+    if room.is_some() && blind_ms > 0 {
+        fields.refuse("blind_ms", "belongs to a drop without a waiting room");
+    }
     Some(DropSpec {
         sku: sku?,
         name: name?,
@@ -183,11 +223,15 @@ fn new_drop(fields: &mut BodyFields) -> Option<DropSpec> {
         payment_seconds,
         identity_limits: identity_limits.unwrap_or_default(),
         challenge: ChallengeRule { kind, below },
+        room,
+        // Made beside its seed, once the whole request is known to be good.
+        commitment: None,
+        blind_ms: u16::try_from(blind_ms).unwrap_or(BLIND_MS_MAX),
     })
 }
 
 fn identity_limits_field(fields: &mut BodyFields) -> Option<IdentityLimits> {
-    fields.object("identity_limits", "/identity_limits", "IdentityLimits", identity_limits)
+    fields.object("identity_limits", "IdentityLimits", identity_limits)
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "as all functions that name fields")]
@@ -224,6 +268,7 @@ fn patch(fields: &mut BodyFields) -> Option<(u32, DropPatch, Box<str>)> {
         identity_limits: identity_limits_field(fields),
         challenge: fields.optional("challenge", rules::challenge()),
         challenge_below: fields.optional("challenge_below", rules::challenge_below()),
+        room: fields.object("room", "RoomPatch", rooms::room_patch),
     };
     Some((expected_revision?, patch, reason?))
 }
@@ -368,15 +413,29 @@ pub(super) fn identity_limits_schema() -> Value {
 
 fn new_order_schema() -> Value {
     let mut schema = BodyFields::describe(|fields| order(fields, None, &mut false));
-    schema["properties"]["buyer"]["description"] = "Required, unless a buyer's token proves the buyer.".into();
+    schema["properties"]["buyer"]["description"] = BUYER_REQUIRED.into();
+    schema["properties"]["standby"]["description"] = STANDBY.into();
     schema
 }
+
+fn new_standby_schema() -> Value {
+    let mut schema = BodyFields::describe(|fields| wish(fields, None, &mut false));
+    schema["properties"]["buyer"]["description"] = BUYER_REQUIRED.into();
+    schema["properties"]["contact"]["description"] =
+        "With it the order that the entry becomes awaits its payment, and the buyer gets an e-mail.".into();
+    schema
+}
+
+pub(super) const STANDBY: &str = "Where too few units are free, the buyer joins the line instead of a refusal.";
+
+const BUYER_REQUIRED: &str = "Required, unless a buyer's token proves the buyer.";
 
 /// Returns the schemas of these requests.
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     vec![
         ("Contact", BodyFields::describe(contact)),
         ("NewOrder", new_order_schema()),
+        ("NewStandby", new_standby_schema()),
         ("Checkout", BodyFields::describe(checkout)),
         ("NewDrop", BodyFields::describe(new_drop)),
         ("DropPatch", BodyFields::describe(patch)),

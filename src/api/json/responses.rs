@@ -1,11 +1,15 @@
 //! Bodies of responses. The structs that are serialized also make the schemas, so that OpenAPI cannot differ from them.
 
+mod order_members;
+
 use hyper::body::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use super::encoding::{CreatedBody, optional_time, time, to_bytes, to_created};
+use self::order_members::write_order;
+use super::encoding::{BODY_BYTES, CreatedBody, optional_time, split_created, time, to_bytes, version_text};
+use super::rooms::RoomRuleJson;
 use super::scalars::{self, end_reason};
 use crate::engine::Reservation;
 use crate::read::{DropRow, OrderRow};
@@ -71,6 +75,22 @@ pub(super) struct DropJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "scalars::ChallengeTier")]
     challenge_below: Option<&'static str>,
+    /// Number of buyers who stand by; missing without any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32", range(min = 1))]
+    standby: Option<u32>,
+    /// The waiting room; missing without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RoomRuleJson")]
+    room: Option<RoomRuleJson>,
+    /// The time after the start in which orders are recorded and drawn, in milliseconds; missing without a blind window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u16", range(min = 1, max = 5000))]
+    blind_ms: Option<u16>,
+    /// SHA-256 of the secret seed of the drop's draw, in hexadecimal digits; missing where nothing is drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "scalars::Hash")]
+    commitment: Option<String>,
     #[schemars(with = "scalars::Version")]
     version: String,
 }
@@ -119,7 +139,11 @@ pub fn drop_body(row: &DropRow, epoch: u64) -> Bytes {
         identity_limits: IdentityLimitsJson::of(&row.identity_limits),
         challenge: challenge.map(|rule| rule.kind.as_str()),
         challenge_below: challenge.map(|rule| rule.below.as_str()),
-        version: format!("{epoch}-{}", row.version),
+        standby: Some(row.standby).filter(|standby| *standby > 0),
+        room: row.room.as_ref().map(RoomRuleJson::of),
+        blind_ms: Some(row.blind_ms).filter(|ms| *ms > 0),
+        commitment: row.commitment.map(|commitment| commitment.to_string()),
+        version: version_text(epoch, row.version),
     })
 }
 
@@ -198,7 +222,9 @@ fn is_nothing(amount: &u64) -> bool {
 /// Returns the body of an order.
 #[must_use]
 pub fn order_body(row: &OrderRow, frame: OrderContext<'_>) -> Bytes {
-    to_bytes(&order_json(row, frame))
+    let mut body = Vec::with_capacity(BODY_BYTES);
+    write_order(&mut body, &order_json(row, frame));
+    Bytes::from(body)
 }
 
 pub(super) fn order_json<'a>(row: &'a OrderRow, frame: OrderContext<'_>) -> OrderJson<'a> {
@@ -222,7 +248,7 @@ pub(super) fn order_json<'a>(row: &'a OrderRow, frame: OrderContext<'_>) -> Orde
         end_reason: end_reason(row.state, row.cancelled_by_operator),
         refunded_amount: row.refunded.get(),
         refund_due_amount: row.refund_due.get(),
-        version: format!("{}-{}", frame.epoch, row.last_seq),
+        version: version_text(frame.epoch, row.last_seq),
     }
 }
 
@@ -235,7 +261,7 @@ pub fn reservation_body(
     frame: OrderContext<'_>,
 ) -> CreatedBody {
     let id = OrderId { seq: reservation.order, secret }.to_string();
-    created_order(OrderJson {
+    created_order(&OrderJson {
         payment_url: payment_url(frame, reservation.state, &id),
         id,
         code: code_of(reservation.drop_id.shard(), reservation.order),
@@ -255,18 +281,23 @@ pub fn reservation_body(
         end_reason: None,
         refunded_amount: 0,
         refund_due_amount: 0,
-        version: format!("{}-{}", frame.epoch, reservation.seq),
+        version: version_text(frame.epoch, reservation.seq),
     })
 }
 
 /// Returns the body of an order that a purchase made or repeated.
 #[must_use]
 pub fn purchase_body(row: &OrderRow, frame: OrderContext<'_>) -> CreatedBody {
-    created_order(order_json(row, frame))
+    created_order(&order_json(row, frame))
 }
 
-fn created_order(order: OrderJson<'_>) -> CreatedBody {
-    to_created(format_args!("/v1/orders/{}", order.id), &order)
+fn created_order(order: &OrderJson<'_>) -> CreatedBody {
+    let mut bytes = Vec::with_capacity(BODY_BYTES);
+    bytes.extend_from_slice(b"/v1/orders/");
+    bytes.extend_from_slice(order.id.as_bytes());
+    let path_end = bytes.len();
+    write_order(&mut bytes, order);
+    split_created(bytes, path_end)
 }
 
 #[derive(Serialize)]

@@ -7,9 +7,14 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
+use crate::api::validation::room_rules::{beacon_need_schema, room_draw_schema};
 use crate::api::validation::rules::{challenge_below_schema, challenge_schema, is_currency};
+use crate::engine::StandbyLeaving;
 use crate::types::order_id::code_of;
-use crate::types::{DropState as StateOfDrop, JSON_INTEGER_MAX, OrderState as StateOfOrder, Provider};
+use crate::types::{
+    DrawState as StateOfDraw, DropState as StateOfDrop, JSON_INTEGER_MAX, OrderState as StateOfOrder, Provider,
+    RoomState as StateOfRoom,
+};
 
 /// Returns the settings of all schemas: bounds are numbers, which every reader of JSON Schema understands.
 #[must_use]
@@ -73,6 +78,15 @@ scalar! {
         "enum": StateOfDrop::ALL.map(StateOfDrop::as_str),
         "description": "The first state that applies; `sold_out` ends when a unit is released.",
     });
+    RoomState = json!({ "type": "string", "enum": StateOfRoom::ALL.map(StateOfRoom::as_str) });
+    StandbyState = json!({ "type": "string", "enum": ["waiting", "ordered", "recorded", "left"] });
+    LeavingReason = json!({ "type": "string", "enum": [StandbyLeaving::Limit.as_str(), StandbyLeaving::SoldOut.as_str()] });
+    RoomDraw = room_draw_schema();
+    DrawState = json!({ "type": "string", "enum": StateOfDraw::ALL.map(StateOfDraw::as_str) });
+    BeaconNeed = beacon_need_schema();
+    Hash = json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" });
+    RoomOdds = json!({ "type": "string", "enum": ["open", "none"] });
+    TicketOdds = json!({ "type": "string", "enum": super::rooms::TicketOdds::ALL.map(super::rooms::TicketOdds::as_str) });
     AuctionState = json!({ "type": "string", "enum": ["scheduled", "live", "ended", "cancelled"] });
     OrderState = json!({ "type": "string", "enum": StateOfOrder::ALL.map(StateOfOrder::as_str) });
     ReadyRole = json!({ "type": "string", "enum": ["any", "leader", "follower"], "default": "any" });

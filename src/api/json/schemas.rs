@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    auctions, backups, buyers, challenges, console, endpoints, history, payment_entry, payments, preflight, report,
-    requests, responses, scalars, tokens, undo,
+    auctions, backups, buyers, challenges, console, draw, endpoints, history, order_batches, payment_entry, payments,
+    preflight, report, requests, responses, rooms, scalars, standby, tokens, undo,
 };
 use crate::types::JSON_INTEGER_MAX;
 
@@ -41,6 +41,9 @@ pub fn response_schemas() -> Map<String, Value> {
         generator.subschema_for::<buyers::BuyerTierJson<'_>>(),
         generator.subschema_for::<backups::BackupJson<'_>>(),
     );
+    let _rooms = (generator.subschema_for::<rooms::RoomJson>(), generator.subschema_for::<rooms::TicketJson>());
+    let _draw = generator.subschema_for::<draw::DrawTranscript>();
+    let _standby = generator.subschema_for::<standby::StandbyJson<'_>>();
     let _challenge = generator.subschema_for::<challenges::ChallengeJson<'_>>();
     let _entry = generator.subschema_for::<payment_entry::PaymentEntry>();
     let _report = generator.subschema_for::<report::DropReport>();
@@ -71,6 +74,7 @@ pub fn response_schemas() -> Map<String, Value> {
     schemas.insert("HistoryPage".into(), page_schema("HistoryEvent"));
     schemas.insert("SettingPage".into(), page_schema("SettingInForce"));
     schemas.insert("OperatorTokenPage".into(), page_schema("OperatorToken"));
+    schemas.insert("OrderBatchResults".into(), order_batches::response_schema());
     schemas
 }
 
@@ -83,5 +87,8 @@ pub fn request_schemas() -> Vec<(&'static str, Value)> {
     schemas.extend(buyers::request_schemas());
     schemas.extend(backups::request_schemas());
     schemas.extend(tokens::request_schemas());
+    schemas.extend(rooms::request_schemas());
+    schemas.extend(draw::request_schemas());
+    schemas.extend(order_batches::request_schemas());
     schemas
 }

@@ -3,6 +3,8 @@
 //! One function per request names its fields. It runs for each body, and once without a body to make the schema, so that
 //! OpenAPI cannot differ from what is read.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Map, Value, json};
 
 use super::rules::{Rule, RuleResult};
@@ -12,10 +14,16 @@ use crate::types::strict_json::{self, Mistake};
 /// The fields of a JSON object that is being read.
 pub struct BodyFields {
     map: Map<String, Value>,
-    prefix: &'static str,
+    /// JSON pointer to the object; empty for the body itself.
+    prefix: String,
     errors: Vec<FieldError>,
     /// Present only while the schema is made.
     description: Option<ObjectSchema>,
+}
+
+/// Returns the schema of a component by its name.
+fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
 }
 
 #[derive(Default)]
@@ -37,7 +45,7 @@ impl BodyFields {
             Mistake::Repeated(pointer) => Problem::invalid(pointer, "is there twice"),
         })?;
         let Value::Object(map) = value else { return Err(Problem::invalid("", "must be an object")) };
-        let mut fields = BodyFields { map, prefix: "", errors: Vec::new(), description: None };
+        let mut fields = BodyFields { map, prefix: String::new(), errors: Vec::new(), description: None };
         let made = read(&mut fields);
         fields.refuse_unknown();
         match made {
@@ -49,8 +57,12 @@ impl BodyFields {
     /// Returns the JSON schema of the bodies that such a function reads.
     #[must_use]
     pub fn describe<T>(read: impl FnOnce(&mut BodyFields) -> Option<T>) -> Value {
-        let mut fields =
-            BodyFields { map: Map::new(), prefix: "", errors: Vec::new(), description: Some(ObjectSchema::default()) };
+        let mut fields = BodyFields {
+            map: Map::new(),
+            prefix: String::new(),
+            errors: Vec::new(),
+            description: Some(ObjectSchema::default()),
+        };
         let _nothing_to_make = read(&mut fields);
         let ObjectSchema { properties, required, bounds } = fields.description.unwrap_or_default();
         let mut schema = bounds;
@@ -69,9 +81,18 @@ impl BodyFields {
         }
     }
 
+    /// Returns the JSON pointer (RFC 6901) to a member.
+    fn pointer(&self, name: &str) -> String {
+        format!("{}/{}", self.prefix, name.replace('~', "~0").replace('/', "~1"))
+    }
+
     fn error(&mut self, name: &str, detail: impl Into<String>) {
-        let pointer = format!("{}/{}", self.prefix, name.replace('~', "~0").replace('/', "~1"));
-        self.errors.push(FieldError { pointer, detail: detail.into() });
+        self.errors.push(FieldError { pointer: self.pointer(name), detail: detail.into() });
+    }
+
+    /// Notes a mistake in a field that its rule alone does not see.
+    pub fn refuse(&mut self, name: &str, detail: &str) {
+        self.error(name, detail);
     }
 
     /// Requires a number of members. Call it before the fields are read.
@@ -81,7 +102,7 @@ impl BodyFields {
             description.bounds.insert("maxProperties".into(), max.into());
         }
         if !(min..=max).contains(&self.map.len()) {
-            self.errors.push(FieldError { pointer: self.prefix.into(), detail: detail.into() });
+            self.errors.push(FieldError { pointer: self.prefix.clone(), detail: detail.into() });
         }
     }
 
@@ -128,17 +149,47 @@ impl BodyFields {
     pub fn object<T>(
         &mut self,
         name: &str,
-        pointer: &'static str,
         schema: &str,
         read: impl FnOnce(&mut BodyFields) -> Option<T>,
     ) -> Option<T> {
-        self.note(name, || json!({ "$ref": format!("#/components/schemas/{schema}") }));
+        self.note(name, || reference(schema));
         let value = self.map.remove(name)?;
+        self.inner(self.pointer(name), value, read)
+    }
+
+    /// Reads a required array of objects, each with the same function. `schema` is their name among the components.
+    pub fn objects<T>(
+        &mut self,
+        name: &str,
+        schema: &str,
+        number: RangeInclusive<usize>,
+        read: impl Fn(&mut BodyFields) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let (least, most) = (*number.start(), *number.end());
+        self.note(name, || json!({ "type": "array", "minItems": least, "maxItems": most, "items": reference(schema) }));
+        self.is_required(name);
+        let items = match self.map.remove(name)? {
+            Value::Array(items) if number.contains(&items.len()) => items,
+            Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                self.error(name, format!("must be an array of {least} to {most} objects"));
+                return None;
+            }
+        };
+        let pointer = self.pointer(name);
+        let made: Vec<Option<T>> = items
+            .into_iter()
+            .enumerate()
+            .map(|(index, value)| self.inner(format!("{pointer}/{index}"), value, &read))
+            .collect();
+        made.into_iter().collect()
+    }
+
+    fn inner<T>(&mut self, prefix: String, value: Value, read: impl FnOnce(&mut BodyFields) -> Option<T>) -> Option<T> {
         let Value::Object(map) = value else {
-            self.error(name, "must be an object");
+            self.errors.push(FieldError { pointer: prefix, detail: "must be an object".into() });
             return None;
         };
-        let mut inner = BodyFields { map, prefix: pointer, errors: Vec::new(), description: None };
+        let mut inner = BodyFields { map, prefix, errors: Vec::new(), description: None };
         let made = read(&mut inner);
         inner.refuse_unknown();
         self.errors.append(&mut inner.errors);

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::types::instant::{NotAnInstant, parse_instant};
 use crate::types::strict_json::whole_number;
-use crate::types::text::BUYER_BYTES_MAX;
+use crate::types::text::{BUYER_BYTES_MAX, IDEMPOTENCY_KEY_CHARS_MAX, is_idempotency_key};
+use crate::types::webhooks::CATALOGUE;
 use crate::types::{
     Amount, BuyerText, ChallengeKind, Currency, EndpointState, EventFilter, Increment, JSON_INTEGER_MAX, OrderRange,
     Packing, Quantity, Seq, Tier, UnitPrice, UnixMillis, contact::CONTACT_BYTES_MAX,
@@ -31,7 +32,7 @@ pub trait Rule<T> {
     fn schema(&self) -> Value;
 }
 
-struct DescribedRule<R, S>(R, S);
+pub(super) struct DescribedRule<R, S>(pub(super) R, pub(super) S);
 
 impl<T, R: Fn(&Value) -> RuleResult<T>, S: Fn() -> Value> Rule<T> for DescribedRule<R, S> {
     fn read(&self, value: &Value) -> RuleResult<T> {
@@ -211,7 +212,7 @@ pub fn events() -> impl Rule<EventFilter> {
 /// Returns the schema of a list of event types.
 #[must_use]
 pub fn events_schema() -> Value {
-    let names: Vec<&str> = EventFilter::ALL.names().collect();
+    let names: Vec<&str> = CATALOGUE.iter().map(|event| event.name).collect();
     json!({ "type": "array", "minItems": 1, "items": { "type": "string", "enum": names } })
 }
 
@@ -390,6 +391,18 @@ pub fn contact_text() -> impl Rule<Box<str>> {
 /// A postal address, in any form, with line breaks.
 pub fn contact_address() -> impl Rule<Box<str>> {
     long_text(CONTACT_BYTES_MAX)
+}
+
+/// An idempotency key in a body.
+pub fn idempotency_key() -> impl Rule<Box<str>> {
+    let detail = || format!("must be 1 to {IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters");
+    DescribedRule(
+        move |value: &Value| {
+            let key = value.as_str().filter(|key| is_idempotency_key(key.as_bytes()));
+            key.map(Into::into).ok_or_else(detail)
+        },
+        || json!({ "type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_CHARS_MAX, "pattern": "^[!-~]*$" }),
+    )
 }
 
 pub fn buyer() -> impl Rule<BuyerText> {

@@ -62,6 +62,84 @@ pub(super) struct DropFields {
     /// Lowest tier that orders without the challenge: new, verified or premium
     #[arg(long, value_name = "TIER")]
     challenge_below: Option<String>,
+    /// Milliseconds after the start in which orders are recorded and drawn, at most 5000
+    #[arg(long, value_name = "N")]
+    blind_ms: Option<String>,
+    #[command(flatten)]
+    room: RoomFields,
+}
+
+/// Arguments of a waiting room. A drop has one if any of them is given.
+#[derive(Args, Debug)]
+struct RoomFields {
+    #[command(flatten)]
+    paces: RoomPaceFields,
+    /// Waiting room: rule that gives tickets their positions: arrival or random [default: arrival]
+    #[arg(long, value_name = "RULE")]
+    draw: Option<String>,
+    /// Waiting room: `required` lets a random draw wait for public randomness, posted by `firstcome drop beacon` [default: none]
+    #[arg(long, value_name = "RULE")]
+    beacon: Option<String>,
+    /// Waiting room: the longest wait for the beacon, such as 5m [default: 5m]
+    #[arg(long, value_name = "TIME")]
+    beacon_seconds: Option<String>,
+}
+
+/// Arguments of a waiting room that may change.
+#[derive(Args, Debug)]
+pub(super) struct RoomPaceFields {
+    /// Waiting room: from when on tickets are taken; before the start
+    #[arg(long, value_name = "TIME")]
+    room_opens: Option<String>,
+    /// Waiting room: the most buyers who are admitted in a second
+    #[arg(long, value_name = "N")]
+    admit_per_second: Option<String>,
+    /// Waiting room: time that an admitted buyer has for an order, such as 2m [default: 2m]
+    #[arg(long, value_name = "TIME")]
+    order_time: Option<String>,
+    /// Waiting room: the most admitted buyers without an order, in percent of the available units [default: 100]
+    #[arg(long, value_name = "PERCENT")]
+    oversubscribe: Option<String>,
+}
+
+impl RoomFields {
+    /// Puts the arguments that are given into the member `room` of a body.
+    fn put(&self, body: &mut BodyBuilder) {
+        use ArgumentForm::{Seconds, Text};
+        self.paces.put(body);
+        let rows: [(&'static str, &'static str, ArgumentForm, &Option<String>); 3] = [
+            ("--draw", "room.draw", Text, &self.draw),
+            ("--beacon", "room.beacon", Text, &self.beacon),
+            ("--beacon-seconds", "room.beacon_seconds", Seconds, &self.beacon_seconds),
+        ];
+        body.put(&rows.map(|(flag, member, form, text)| BodyArgument { flag, member, form, text: text.as_deref() }));
+    }
+
+    /// Returns whether any argument is given.
+    fn is_given(&self) -> bool {
+        let RoomFields { paces, draw, beacon, beacon_seconds } = self;
+        paces.is_given() || [draw, beacon, beacon_seconds].into_iter().any(Option::is_some)
+    }
+}
+
+impl RoomPaceFields {
+    /// Puts the arguments that are given into the member `room` of a body.
+    pub(super) fn put(&self, body: &mut BodyBuilder) {
+        use ArgumentForm::{Instant, Seconds, Whole};
+        let rows: [(&'static str, &'static str, ArgumentForm, &Option<String>); 4] = [
+            ("--room-opens", "room.opens_at", Instant, &self.room_opens),
+            ("--admit-per-second", "room.admit_per_second", Whole, &self.admit_per_second),
+            ("--order-time", "room.order_seconds", Seconds, &self.order_time),
+            ("--oversubscribe", "room.oversubscribe_percent", Whole, &self.oversubscribe),
+        ];
+        body.put(&rows.map(|(flag, member, form, text)| BodyArgument { flag, member, form, text: text.as_deref() }));
+    }
+
+    /// Returns whether any argument is given.
+    pub(super) fn is_given(&self) -> bool {
+        let RoomPaceFields { room_opens, admit_per_second, order_time, oversubscribe } = self;
+        [room_opens, admit_per_second, order_time, oversubscribe].into_iter().any(Option::is_some)
+    }
 }
 
 impl DropFields {
@@ -70,7 +148,7 @@ impl DropFields {
         use ArgumentForm::{Instant, Money, Seconds, Text, Whole};
         // The currency comes first, for the price.
         body.currency(self.currency.as_deref());
-        let rows: [(&'static str, &'static str, ArgumentForm, &Option<String>); 17] = [
+        let rows: [(&'static str, &'static str, ArgumentForm, &Option<String>); 18] = [
             ("--sku", "sku", Text, &self.sku),
             ("--name", "name", Text, &self.name),
             ("--price", "unit_price", Money, &self.price),
@@ -88,8 +166,17 @@ impl DropFields {
             ("--cap-address", "identity_limits.address", Whole, &self.cap_address),
             ("--challenge", "challenge", Text, &self.challenge),
             ("--challenge-below", "challenge_below", Text, &self.challenge_below),
+            ("--blind-ms", "blind_ms", Whole, &self.blind_ms),
         ];
         body.put(&rows.map(|(flag, member, form, text)| BodyArgument { flag, member, form, text: text.as_deref() }));
+        self.room.put(body);
+    }
+
+    /// Notes the arguments that a waiting room lacks, if there is to be one.
+    pub(super) fn require_room(&self, body: &mut BodyBuilder) {
+        if self.room.is_given() {
+            body.require(&[("--room-opens", "room.opens_at"), ("--admit-per-second", "room.admit_per_second")]);
+        }
     }
 }
 
@@ -105,9 +192,10 @@ pub(super) fn require_all(body: &mut BodyBuilder) {
     ]);
 }
 
-/// Returns the members of a drop that a copy takes over: everything but its number, its window and its counters.
+/// Returns the members of a drop that a copy takes over: everything but its number, its window and its counters. The opening
+/// of a waiting room moves with the start.
 pub(super) fn copied(drop: &Value) -> Map<String, Value> {
-    const TAKEN: [&str; 13] = [
+    const TAKEN: [&str; 15] = [
         "sku",
         "name",
         "description",
@@ -121,6 +209,8 @@ pub(super) fn copied(drop: &Value) -> Map<String, Value> {
         "identity_limits",
         "challenge",
         "challenge_below",
+        "room",
+        "blind_ms",
     ];
     let present = TAKEN.into_iter().filter_map(|name| Some((name.to_owned(), drop.get(name)?.clone())));
     present.collect()

@@ -2,11 +2,11 @@
 
 use std::io::Read as _;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::past::{AuditLine, PastDrop};
+use super::past::{AuditLine, PastDrop, PastRoom};
+use super::rows::{self, PIECE_WAIT};
 use crate::api::Problem;
 use crate::cli::verbs::OperatorSession;
 use crate::client::http::printable;
@@ -18,10 +18,6 @@ use crate::types::{Quantity, Seq, UnixMillis};
 
 /// The longest problem document, in bytes.
 const DOCUMENT_BYTES_MAX: u64 = 1 << 20;
-/// The longest row of the audit, in bytes.
-const ROW_BYTES_MAX: usize = 1 << 20;
-/// The longest wait for the audit's next rows.
-const PIECE_WAIT: Duration = Duration::from_secs(30);
 
 /// A problem document.
 pub(super) struct RefusedRequest {
@@ -133,6 +129,8 @@ impl RefusedRequest {
                     words: format!("the drop was at revision {}", past.revision()),
                 }
             }
+            "not-admitted" => self.admission(state, past.room(), at),
+            "sold-out" if self.problem["status"] == 410 => all_sold(state, past.room()),
             "not-started" | "ended" | "drop-paused" | "limit-reached" | "sold-out" | "not-found" => {
                 let again = past.decide(seq, at, used.unwrap_or(0), quantity);
                 self.compared(state, again, (seq, at))
@@ -144,6 +142,17 @@ impl RefusedRequest {
             },
         };
         self.print(session, &decided)
+    }
+
+    /// Compares what the refusal says of a waiting room with its tickets and admissions up to there.
+    fn admission(&self, mut state: Value, room: Option<&PastRoom>, at: UnixMillis) -> SecondDecision {
+        let Some(room) = room else {
+            return SecondDecision { state, is_same: Some(false), words: "the drop had no waiting room".into() };
+        };
+        state["room"] = room.document();
+        let (words, holds) = room.why_not_admitted(self.problem["position"].as_u64(), at);
+        let is_same = holds && self.problem["serving"].as_u64() == Some(room.serving());
+        SecondDecision { state, is_same: Some(is_same), words }
     }
 
     /// Compares a second decision with the refusal.
@@ -249,10 +258,22 @@ impl RefusedRequest {
     }
 }
 
+/// Compares the refusal of an order on a drop with a waiting room, which comes before limits, with the stock.
+fn all_sold(state: Value, room: Option<&PastRoom>) -> SecondDecision {
+    let is_sold = state["available"] == 0 && state["held"] == 0;
+    let words = match (room, is_sold) {
+        (None, _) => "the drop had no waiting room",
+        (Some(_), true) => "every unit was sold: none was free, and none was held",
+        (Some(_), false) => "a unit was free or held",
+    };
+    let is_same = Some(room.is_some() && is_sold);
+    SecondDecision { state, is_same, words: words.into() }
+}
+
 /// Returns the state of an order after one of its events, if the event changes it.
 fn state_after(event: &Value) -> Option<&str> {
     match event["kind"].as_str()? {
-        "order_reserved" => Some("reserved"),
+        "order_reserved" => event["detail"]["state"].as_str().or(Some("reserved")),
         "auction_awarded" | "order_checked_out" => Some("awaiting_payment"),
         "order_cancelled" => Some("cancelled"),
         "order_expired" => Some("expired"),
@@ -263,31 +284,19 @@ fn state_after(event: &Value) -> Option<&str> {
 
 /// Counts a drop again up to an event; `None` if it did not exist yet.
 async fn drop_at(session: &OperatorSession<'_>, drop: u64, seq: Seq) -> Result<Option<PastDrop>, Exit> {
-    let path = format!("/v1/audit?drop_id={drop}");
-    let failed =
-        |error: &dyn std::fmt::Display| Exit::unavailable(format!("GET {path}: the audit was not read: {error}"));
-    let mut response =
-        session.admin().open(&path, PIECE_WAIT).await.map_err(|error| session.admin().exit(&path, &error))?;
-    let (mut past, mut rest) = (None::<PastDrop>, Vec::new());
-    while let Some(piece) = response.piece(PIECE_WAIT).await.map_err(|error| failed(&error))? {
-        rest.extend_from_slice(&piece);
-        let mut from = 0;
-        while let Some(end) = rest[from..].iter().position(|byte| *byte == b'\n') {
-            let row: Value = serde_json::from_slice(&rest[from..from + end]).map_err(|error| failed(&error))?;
-            from += end + 1;
-            if row["seq"].as_u64().is_none_or(|at| at > seq.get()) {
-                return Ok(past);
-            }
-            let Some(line) = AuditLine::of(&row) else { continue };
+    let mut past = None::<PastDrop>;
+    let goes_on = |row: &Value| {
+        if row["seq"].as_u64().is_none_or(|at| at > seq.get()) {
+            return false;
+        }
+        if let Some(line) = AuditLine::of(row) {
             match &mut past {
                 Some(past) => past.add(&line),
                 None => past = PastDrop::created(&line),
             }
         }
-        rest.drain(..from);
-        if rest.len() > ROW_BYTES_MAX {
-            return Err(failed(&"a row has no end"));
-        }
-    }
+        true
+    };
+    rows::each(session, drop, goes_on).await?;
     Ok(past)
 }

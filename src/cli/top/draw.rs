@@ -6,7 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{LineGauge, Paragraph, Widget};
 
-use super::view::{ConnectionState, StockRow, View, rate, seconds, whole};
+use super::view::{ConnectionState, RoomLine, StockRow, View, rate, seconds, whole};
 use crate::telemetry::outcome_rates::FigureLevel;
 use crate::telemetry::page::Percentile;
 
@@ -145,7 +145,13 @@ fn stock_lines(view: &View, area: Rect, buffer: &mut Buffer) {
     }
     let room = usize::from(area.height).saturating_sub(2).min(DROPS_MAX);
     let bar_width = usize::from(area.width).saturating_sub(56).min(60);
-    for drop in view.stock.iter().take(room) {
+    let mut left_out = view.stock.len();
+    for drop in &view.stock {
+        let needed = 1 + usize::from(drop.room.is_some());
+        if lines.len() - 1 + needed > room {
+            break;
+        }
+        left_out -= 1;
         let name: String = match drop.state.as_str() {
             "" => drop.drop.clone(),
             state => format!("{}, {state}", drop.drop),
@@ -154,12 +160,23 @@ fn stock_lines(view: &View, area: Rect, buffer: &mut Buffer) {
         let figures =
             format!("{name:<24}{:>11}{:>9}{:>9}  ", whole(drop.available), whole(drop.held), whole(drop.sold));
         lines.push(Line::from(vec![Span::raw(figures), Span::raw(bar(drop, bar_width))]));
+        lines.extend(drop.room.map(|room| Line::styled(room_line(&room), DIM)));
     }
-    let left_out = view.stock.len().saturating_sub(room);
     if left_out > 0 {
         lines.push(Line::styled(format!("and {left_out} more"), DIM));
     }
     Paragraph::new(lines).render(area, buffer);
+}
+
+/// The line of a drop's waiting room.
+fn room_line(room: &RoomLine) -> String {
+    let state = match room.beacon_wait {
+        Some(seconds) => format!("waits for a beacon since {} s", whole(seconds)),
+        None if room.is_serving => "serving".to_owned(),
+        None => "not serving".to_owned(),
+    };
+    let idle = room.idle.map_or_else(String::new, |idle| format!(", {} of them without an order", whole(idle)));
+    format!("  room, {state}: {} wait, {} admitted{idle}", whole(room.waiting), whole(room.admitted))
 }
 
 /// Draws sold, held and free units as a bar. A part above zero has at least one cell.
@@ -210,7 +227,8 @@ fn fact_lines(view: &View, area: Rect, buffer: &mut Buffer) {
 
 /// Renders the screen as lines of text.
 pub(super) fn plain(view: Option<&View>, server: &str, state: &ConnectionState) -> Vec<String> {
-    let drops = view.map_or(0, |view| view.stock.len().min(DROPS_MAX));
+    let rows = |view: &View| view.stock.iter().map(|drop| 1 + usize::from(drop.room.is_some())).sum::<usize>();
+    let drops = view.map_or(0, |view| rows(view).min(DROPS_MAX));
     let more = u16::try_from(drops.saturating_sub(2)).unwrap_or(0);
     let area = Rect::new(0, 0, SMALLEST.0, SMALLEST.1.saturating_add(more));
     let mut buffer = Buffer::empty(area);

@@ -88,6 +88,20 @@ pub(super) struct StockRow {
     pub(super) available: f64,
     pub(super) held: f64,
     pub(super) sold: f64,
+    /// The drop's waiting room, if there is one.
+    pub(super) room: Option<RoomLine>,
+}
+
+/// The line of a drop's waiting room, in buyers.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct RoomLine {
+    pub(super) waiting: f64,
+    pub(super) admitted: f64,
+    /// Admitted buyers without an order; `None` until the writer has counted them.
+    pub(super) idle: Option<f64>,
+    pub(super) is_serving: bool,
+    /// Seconds for which its draw has waited for its beacon, while it does.
+    pub(super) beacon_wait: Option<f64>,
 }
 
 /// A named figure of the part "health".
@@ -237,6 +251,7 @@ fn stock(now: &Sample) -> Vec<StockRow> {
             available: units("available"),
             held: units("held"),
             sold: units("sold"),
+            room: room_of(now, &drop["id"].to_string()),
         }];
     }
     let units = |drop: &str, state: &str| now.page.sum(metric::DROP_UNITS.name, &[("drop", drop), ("state", state)]);
@@ -250,8 +265,23 @@ fn stock(now: &Sample) -> Vec<StockRow> {
         available: units(drop, "available"),
         held: units(drop, "held"),
         sold: units(drop, "sold"),
+        room: room_of(now, drop),
     };
     drops.into_iter().map(of).collect()
+}
+
+/// Returns the line of a drop's waiting room from the metrics; `None` without one.
+fn room_of(now: &Sample, drop: &str) -> Option<RoomLine> {
+    let of = |metric: &metric::Metric| now.page.sum_by(metric.name, "drop", &[]).get(drop).copied();
+    let is_serving = of(&metric::ROOM_SERVING)? > 0.0;
+    let tickets = |state| now.page.sum(metric::ROOM_TICKETS.name, &[("drop", drop), ("state", state)]);
+    Some(RoomLine {
+        waiting: tickets("waiting"),
+        admitted: tickets("admitted"),
+        idle: of(&metric::ROOM_IDLE),
+        is_serving,
+        beacon_wait: of(&metric::ROOM_BEACON_WAIT),
+    })
 }
 
 fn facts(change: &Difference<'_>) -> Vec<Fact> {

@@ -102,7 +102,11 @@ impl BodyBuilder {
     pub fn require(&mut self, needed: &[(&str, &str)]) {
         for (flag, member) in needed {
             let is_noted = self.mistakes.iter().any(|line| line.starts_with(&format!("{flag} ")));
-            if !self.body.contains_key(*member) && !is_noted {
+            let is_there = match member.split_once('.') {
+                Some((object, inner)) => self.body.get(object).is_some_and(|object| object.get(inner).is_some()),
+                None => self.body.contains_key(*member),
+            };
+            if !is_there && !is_noted {
                 self.mistakes.push(format!("{flag} is missing"));
             }
         }

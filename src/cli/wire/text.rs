@@ -3,7 +3,7 @@
 use crate::api::code::Code;
 use crate::types::text::rfc3339;
 use crate::types::{OrderId, UnixMillis, hex, random};
-use crate::wire::messages::{Bid, Echo, Reply, Request, Reserve, VERSION};
+use crate::wire::messages::{Bid, Echo, Join, Reply, Request, Reserve, RoomUpdate, TicketReply, VERSION};
 
 #[derive(Debug)]
 pub(super) enum Line {
@@ -21,6 +21,8 @@ pub(super) enum OwnedRequest {
     Subscribe { auction_id: u32, from_seq: u64 },
     Ping(String),
     Reserve { drop_id: u32, quantity: u8, key: [u8; 16], buyer: String },
+    Join { drop_id: u32, buyer: String },
+    Room { drop_id: u32, from_seq: u64 },
 }
 
 impl Line {
@@ -32,6 +34,8 @@ impl Line {
         const RESERVE: &str = "reserve DROP QUANTITY BUYER [KEY of 32 hex digits]";
         const BID: &str = "bid AUCTION USER AMOUNT";
         const SUBSCRIBE: &str = "subscribe AUCTION [SEQ]";
+        const JOIN: &str = "join DROP BUYER";
+        const ROOM: &str = "room DROP [SEQ]";
         let words: Vec<&str> = line.split_whitespace().collect();
         let frame = match words[..] {
             [] => return Ok(Line::Empty),
@@ -53,6 +57,17 @@ impl Line {
                 auction_id: auction.parse().map_err(|_| SUBSCRIBE)?,
                 from_seq: seq.parse().map_err(|_| SUBSCRIBE)?,
             },
+            ["join", drop_id, buyer] => {
+                OwnedRequest::Join { drop_id: drop_id.parse().map_err(|_| JOIN)?, buyer: buyer.into() }
+            }
+            ["room", drop_id, ref seq @ ..] => OwnedRequest::Room {
+                drop_id: drop_id.parse().map_err(|_| ROOM)?,
+                from_seq: match seq {
+                    [] => 0,
+                    [seq] => seq.parse().map_err(|_| ROOM)?,
+                    _ => return Err(ROOM),
+                },
+            },
             ["reserve", drop_id, quantity, buyer, ref key @ ..] => OwnedRequest::Reserve {
                 drop_id: drop_id.parse().map_err(|_| RESERVE)?,
                 quantity: quantity.parse().map_err(|_| RESERVE)?,
@@ -66,9 +81,11 @@ impl Line {
             ["reserve", ..] => return Err(RESERVE),
             ["bid", ..] => return Err(BID),
             ["subscribe", ..] => return Err(SUBSCRIBE),
+            ["join", ..] => return Err(JOIN),
+            ["room", ..] => return Err(ROOM),
             ["hello", ..] => return Err("hello [TOKEN]"),
             ["ping", ..] => return Err("ping [WORD of up to 8 bytes]"),
-            [..] => return Err("reserve, bid, subscribe, hello, ping, raw or quit"),
+            [..] => return Err("reserve, bid, subscribe, join, room, hello, ping, raw or quit"),
         };
         Ok(Line::Frame(frame))
     }
@@ -87,6 +104,8 @@ impl OwnedRequest {
             OwnedRequest::Reserve { drop_id, quantity, key, buyer } => {
                 Request::Reserve(Reserve { drop_id: *drop_id, quantity: *quantity, key: *key, buyer: buyer.as_bytes() })
             }
+            OwnedRequest::Join { drop_id, buyer } => Request::Join(Join { drop_id: *drop_id, buyer: buyer.as_bytes() }),
+            OwnedRequest::Room { drop_id, from_seq } => Request::Room { drop_id: *drop_id, from_seq: *from_seq },
         })
     }
 }
@@ -123,6 +142,10 @@ pub(super) fn request_text(request: &Request<'_>) -> String {
             let (key, buyer) = (hex::encode(key), String::from_utf8_lossy(buyer));
             format!("RESERVE {quantity} of drop {drop_id} for {buyer}, key {key}")
         }
+        Request::Join(Join { drop_id, buyer }) => {
+            format!("JOIN the room of drop {drop_id} for {}", String::from_utf8_lossy(buyer))
+        }
+        Request::Room { drop_id, from_seq } => format!("ROOM of drop {drop_id} from {from_seq}"),
     }
 }
 
@@ -155,7 +178,42 @@ pub(super) fn reply_text(reply: &Reply<'_>) -> String {
             (no, _) => format!("RESERVED {}", reason_text(no)),
         },
         Reply::Ok { seq } => format!("OK event {seq}"),
+        Reply::Ticket(ticket) => ticket_text(ticket),
+        Reply::RoomState(room) => room_text(room),
     }
+}
+
+fn ticket_text(ticket: &TicketReply) -> String {
+    let TicketReply { reason, number, position, serving, state, at_ms, digest, .. } = *ticket;
+    let at = instant(at_ms);
+    let Some(state) = state else {
+        let opens = if at.is_empty() { String::new() } else { format!("; the room opens at {at}") };
+        return format!("TICKET {}{opens}", reason_text(reason));
+    };
+    let place = match position {
+        None => "not drawn yet".to_owned(),
+        Some(position) if position < serving && at.is_empty() => format!("position {position}, admitted before"),
+        Some(position) if position < serving => format!("position {position}, admitted until {at}"),
+        Some(position) => format!("position {position}, {} ahead", position.saturating_sub(serving)),
+    };
+    let digest = digest.map_or_else(String::new, |digest| format!("; digest {digest}"));
+    format!("TICKET {number}, {place}; {}{}{digest}", state.as_str(), paused_text(ticket.paused))
+}
+
+fn room_text(room: &RoomUpdate) -> String {
+    let RoomUpdate { drop_id, seq, tickets, serving, admitted, available, held, rate: [rate, ..], .. } = *room;
+    let rate = rate.map_or_else(String::new, |rate| format!(", {}.{:02} admitted/s", rate / 100, rate % 100));
+    let (state, paused) = (room.state.as_str(), paused_text(room.paused));
+    let odds = if room.is_sold_for_good { ", every unit is sold" } else { "" };
+    format!(
+        "ROOM_STATE of drop {drop_id}, event {seq}: {state}{paused}, {tickets} tickets, serving {serving}, \
+         {admitted} admitted, {available} available, {held} held{rate}{odds}, at {}",
+        instant(room.updated_at_ms)
+    )
+}
+
+const fn paused_text(paused: bool) -> &'static str {
+    if paused { ", paused" } else { "" }
 }
 
 /// Formats a reason by its code in the table of problems.
@@ -177,6 +235,7 @@ fn instant(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{RoomState, TicketDigest};
     use crate::wire::messages::{BidResult, Reserved, Update};
 
     #[test]
@@ -187,6 +246,9 @@ mod tests {
             ("bid 1 7 1500", "BID 1500 in auction 1 by 7"),
             ("subscribe 1", "SUBSCRIBE auction 1 from 0"),
             ("subscribe 1 99", "SUBSCRIBE auction 1 from 99"),
+            ("join 1 ann", "JOIN the room of drop 1 for ann"),
+            ("room 1", "ROOM of drop 1 from 0"),
+            ("room 1 99", "ROOM of drop 1 from 99"),
             ("hello", "HELLO in version 1"),
             ("hello secret", "HELLO in version 1, with a token"),
             (
@@ -208,9 +270,20 @@ mod tests {
 
     #[test]
     fn a_wrong_line_returns_the_correct_form() {
-        for line in
-            ["bid 1 7", "bid a 7 1", "reserve 1 256 ann", "reserve 1 1 ann 00", "raw 1", "raw zz", "sell", "hello a b"]
-        {
+        for line in [
+            "bid 1 7",
+            "bid a 7 1",
+            "reserve 1 256 ann",
+            "reserve 1 1 ann 00",
+            "raw 1",
+            "raw zz",
+            "sell",
+            "hello a b",
+            "join 1",
+            "join a b",
+            "room",
+            "room 1 x",
+        ] {
             let usage = Line::parse(line).expect_err(line);
             let verb = line.split(' ').next().unwrap_or("");
             assert!(usage.contains(verb) || verb == "sell", "{line}: {usage}");
@@ -223,6 +296,23 @@ mod tests {
     fn replies_become_text() {
         let result = BidResult { reason: 0, seq: 9, current: 1500, minimum_next: 1600, ends_at_ms: 1_795_251_600_007 };
         let update = Update { auction_id: 1, seq: 9, current: 1500, user_id: 7, ends_at_ms: 1_795_251_600_007 };
+        let state = RoomState::Serving;
+        let ticket =
+            TicketReply { number: 9, position: Some(8), serving: 3, state: Some(state), ..TicketReply::default() };
+        let room = RoomUpdate {
+            drop_id: 1,
+            seq: 2,
+            state,
+            paused: false,
+            is_sold_for_good: false,
+            tickets: 3,
+            serving: 2,
+            admitted: 1,
+            available: 4,
+            held: 5,
+            rate: [Some(107), None, None],
+            updated_at_ms: 1_795_251_600_007,
+        };
         for (reply, shown) in [
             (
                 Reply::Result(result),
@@ -235,6 +325,30 @@ mod tests {
             (Reply::Update(update), "UPDATE auction 1, event 9: 1500 by 7, until 2026-11-21T09:00:00.007Z"),
             (Reply::Pong(Echo::new(b"a\n").expect("short")), "PONG a\\n"),
             (Reply::Ok { seq: 3 }, "OK event 3"),
+            (Reply::Ticket(ticket), "TICKET 9, position 8, 5 ahead; serving"),
+            (
+                Reply::Ticket(TicketReply { serving: 9, at_ms: 1_795_251_600_007, paused: true, ..ticket }),
+                "TICKET 9, position 8, admitted until 2026-11-21T09:00:00.007Z; serving, paused",
+            ),
+            (Reply::Ticket(TicketReply { serving: 9, ..ticket }), "TICKET 9, position 8, admitted before; serving"),
+            (
+                Reply::Ticket(TicketReply { position: None, digest: Some(TicketDigest([0xab; 16])), ..ticket }),
+                "TICKET 9, not drawn yet; serving; digest abababababababababababababababab",
+            ),
+            (
+                Reply::Ticket(TicketReply { reason: 32, at_ms: 1_795_251_600_007, ..TicketReply::default() }),
+                "TICKET no: not-open (32); the room opens at 2026-11-21T09:00:00.007Z",
+            ),
+            (
+                Reply::RoomState(room),
+                "ROOM_STATE of drop 1, event 2: serving, 3 tickets, serving 2, 1 admitted, \
+                4 available, 5 held, 1.07 admitted/s, at 2026-11-21T09:00:00.007Z",
+            ),
+            (
+                Reply::RoomState(RoomUpdate { rate: [None; 3], paused: true, is_sold_for_good: true, ..room }),
+                "ROOM_STATE of drop 1, event 2: serving, paused, 3 tickets, serving 2, 1 admitted, 4 available, 5 held, \
+                every unit is sold, at 2026-11-21T09:00:00.007Z",
+            ),
         ] {
             assert_eq!(reply_text(&reply), shown);
         }

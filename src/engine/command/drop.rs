@@ -119,6 +119,7 @@ fn create(decision: &mut Decision<'_>, command: &CreateDrop) -> Result<Outcome, 
             _ => Err(Refusal::KeyReused),
         };
     }
+    assert_eq!(spec.has_draw(), spec.commitment.is_some(), "a drop has a commitment if something is drawn");
     spec.check_window(decision.at())?;
     let count = decision.state.drops.len();
     // Versions are published in a table of DROPS_MAX places.
@@ -141,6 +142,7 @@ fn patch(decision: &mut Decision<'_>, command: &PatchDrop) -> Result<Outcome, Re
     let mut spec = entry.spec.clone();
     patch.apply_to(&mut spec);
     spec.check_window(decision.at())?;
+    entry.check_room_patch(patch, &spec, decision.at())?;
     accept(decision, entry, DropEvent::Patched(DropPatched { patch: patch.clone(), reason: reason.clone() }))
 }
 

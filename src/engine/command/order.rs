@@ -1,5 +1,6 @@
 //! Commands about orders and their contacts.
 
+use super::standby;
 use crate::engine::drops::{ended, find};
 use crate::engine::event::{
     CancelledByOperator, OrderEvent, OrderPaid, OrderReserved, PaymentEvent, ReservedWithFacts,
@@ -7,12 +8,12 @@ use crate::engine::event::{
 use crate::engine::identities::check_missing;
 use crate::engine::orders::{find_order, refusal_of_transition};
 use crate::engine::{
-    Decision, DropEntry, Effect, EventBody, EventSubject, Order, Outcome, Refusal, Reservation, Subject,
+    Decision, DropEntry, Effect, EventBody, EventSubject, Order, Outcome, Refusal, Reservation, Room, SoldOut, Subject,
 };
 use crate::failpoints::{self, Bug};
 use crate::types::{
     Amount, Digest, DropId, IdentityDigests, OrderFacts, OrderState, Provider, Quantity, ReceivedPayment, Seq,
-    UnitPrice,
+    UnitPrice, UnixMillis,
 };
 
 const NO_IDENTITIES: IdentityDigests = IdentityDigests::NONE;
@@ -22,6 +23,20 @@ const NO_IDENTITIES: IdentityDigests = IdentityDigests::NONE;
 pub enum OrderCommand {
     /// Reserves units of a drop.
     Place(PlaceOrder),
+    /// Reserves units of a drop; where too few are free, joins the line.
+    PlaceOrStandBy(PlaceOrder),
+    /// Joins the line behind a drop that is sold out.
+    JoinStandby(PlaceOrder),
+    /// Leaves the line, for the buyer.
+    LeaveStandby {
+        drop_id: DropId,
+        buyer: Digest,
+    },
+    /// Tells of a buyer's entry in the line, or of the order that they got from it.
+    FindStandby {
+        drop_id: DropId,
+        buyer: Digest,
+    },
     /// Goes on to payment; the contact is private data.
     Checkout {
         order: Seq,
@@ -43,6 +58,10 @@ pub enum OrderCommand {
 
 super::names!(OrderCommand {
     Place = "place_order",
+    PlaceOrStandBy = "place_or_stand_by",
+    JoinStandby = "join_standby",
+    LeaveStandby = "leave_standby",
+    FindStandby = "find_standby",
     Checkout = "checkout",
     Cancel = "cancel_order",
     CancelByOperator = "cancel_by_operator",
@@ -61,7 +80,7 @@ pub struct PlaceOrder {
     pub quantity: Quantity,
     /// True if a contact came along: the order goes on to `awaiting_payment` in one step.
     pub contact_given: bool,
-    /// Notes of the front end, where the order's drop has caps or the order is suspicious.
+    /// Notes of the front end, where the order's drop has caps or a waiting room, or the order is suspicious.
     pub facts: Option<Box<OrderFacts>>,
 }
 
@@ -74,10 +93,45 @@ pub struct CancelByOperator {
 }
 
 impl OrderCommand {
+    /// The order that the command would make, now or when units come back.
+    pub(super) const fn placed(&self) -> Option<&PlaceOrder> {
+        match self {
+            OrderCommand::Place(order) | OrderCommand::PlaceOrStandBy(order) | OrderCommand::JoinStandby(order) => {
+                Some(order)
+            }
+            OrderCommand::LeaveStandby { .. }
+            | OrderCommand::FindStandby { .. }
+            | OrderCommand::Checkout { .. }
+            | OrderCommand::Cancel { .. }
+            | OrderCommand::CancelByOperator(_)
+            | OrderCommand::ReadContact { .. }
+            | OrderCommand::EraseContact { .. } => None,
+        }
+    }
+
+    /// The drop that the command names itself.
+    pub(super) const fn drop_id(&self) -> Option<DropId> {
+        match self {
+            OrderCommand::Place(order) | OrderCommand::PlaceOrStandBy(order) | OrderCommand::JoinStandby(order) => {
+                Some(order.drop_id)
+            }
+            OrderCommand::LeaveStandby { drop_id, .. } | OrderCommand::FindStandby { drop_id, .. } => Some(*drop_id),
+            OrderCommand::Checkout { .. }
+            | OrderCommand::Cancel { .. }
+            | OrderCommand::CancelByOperator(_)
+            | OrderCommand::ReadContact { .. }
+            | OrderCommand::EraseContact { .. } => None,
+        }
+    }
+
     /// The order that the command names; a new order has no number yet.
     pub(super) const fn order(&self) -> Option<Seq> {
         match self {
-            OrderCommand::Place(_) => None,
+            OrderCommand::Place(_)
+            | OrderCommand::PlaceOrStandBy(_)
+            | OrderCommand::JoinStandby(_)
+            | OrderCommand::LeaveStandby { .. }
+            | OrderCommand::FindStandby { .. } => None,
             OrderCommand::Checkout { order }
             | OrderCommand::Cancel { order }
             | OrderCommand::ReadContact { order }
@@ -90,6 +144,18 @@ impl OrderCommand {
 pub(super) fn decide(decision: &mut Decision<'_>, command: &OrderCommand) -> Outcome {
     let decided = match command {
         OrderCommand::Place(order) => return place(decision, order),
+        OrderCommand::PlaceOrStandBy(order) => match place(decision, order) {
+            Outcome::Refused { refusal: Refusal::SoldOut(_) | Refusal::AllSold { .. }, .. } => {
+                standby::join(decision, order)
+            }
+            outcome @ (Outcome::Accepted(_)
+            | Outcome::Repeated { .. }
+            | Outcome::Refused { .. }
+            | Outcome::Advanced) => return outcome,
+        },
+        OrderCommand::JoinStandby(order) => standby::join(decision, order),
+        OrderCommand::LeaveStandby { drop_id, buyer } => standby::leave(decision, *drop_id, *buyer),
+        OrderCommand::FindStandby { drop_id, buyer } => standby::look_up(decision, *drop_id, *buyer),
         OrderCommand::Checkout { order } => checkout(decision, *order),
         OrderCommand::Cancel { order } => cancel(decision, *order, None),
         OrderCommand::CancelByOperator(command) => cancel(decision, command.order, Some(&command.reason)),
@@ -119,14 +185,24 @@ fn place(decision: &mut Decision<'_>, order: &PlaceOrder) -> Outcome {
             decision.refuse(Refusal::KeyReused)
         };
     }
-    match may_order(entry, order) {
+    if entry.standby.is_some()
+        && let Some(outcome) = standby::repeated_key(decision, entry, order)
+    {
+        return outcome;
+    }
+    if entry.blind.is_some() {
+        let recorded = standby::join(decision, order);
+        return decision.outcome(recorded);
+    }
+    match may_order(entry, order, decision.at()) {
         Ok(()) => reserve(decision, entry, order),
         Err(refusal) => decision.refuse(refusal),
     }
 }
 
+/// Refuses an order. The last reason is that too few units are free.
 #[inline]
-fn may_order(entry: &DropEntry, order: &PlaceOrder) -> Result<(), Refusal> {
+pub(super) fn may_order(entry: &DropEntry, order: &PlaceOrder, at: UnixMillis) -> Result<(), Refusal> {
     // A drop that was closed before its start never starts: "wait for it" would be a lie.
     if !entry.started && !entry.ended {
         return Err(Refusal::NotStarted { starts_at: entry.spec.starts_at });
@@ -137,6 +213,28 @@ fn may_order(entry: &DropEntry, order: &PlaceOrder) -> Result<(), Refusal> {
     if entry.paused {
         return Err(Refusal::DropPaused);
     }
+    if let Some(room) = &entry.room
+        && !failpoints::enabled(Bug::OrdersWithoutAdmission)
+    {
+        may_enter(entry, room, order, at)?;
+    }
+    check_limits(entry, order)?;
+    let one_too_many = u32::from(failpoints::enabled(Bug::OneTooMany));
+    let available = entry.available().saturating_add(one_too_many);
+    if order.quantity.units() > available {
+        if entry.room.is_some() && entry.is_sold_for_good() {
+            return Err(Refusal::AllSold { standby: entry.standby_len() });
+        }
+        let next_expiry_at = entry.next_expiry().map(|(at, _)| at);
+        let (held, standby) = (entry.held, entry.standby_len());
+        return Err(Refusal::SoldOut(SoldOut { available, held, next_expiry_at, standby }));
+    }
+    Ok(())
+}
+
+/// Refuses an order for which the buyer's limit or a cap leaves no room.
+#[inline]
+pub(super) fn check_limits(entry: &DropEntry, order: &PlaceOrder) -> Result<(), Refusal> {
     let identities = order.facts.as_deref().map(|facts| &facts.identities);
     if entry.capped {
         check_missing(entry, identities.unwrap_or(&NO_IDENTITIES))?;
@@ -151,13 +249,18 @@ fn may_order(entry: &DropEntry, order: &PlaceOrder) -> Result<(), Refusal> {
     {
         return Err(Refusal::IdentityLimitReached { identity, limit });
     }
-    let one_too_many = u32::from(failpoints::enabled(Bug::OneTooMany));
-    let available = entry.available().saturating_add(one_too_many);
-    if order.quantity.units() > available {
-        let next_expiry_at = entry.next_expiry().map(|(at, _)| at);
-        return Err(Refusal::SoldOut { available, held: entry.held, next_expiry_at });
-    }
     Ok(())
+}
+
+/// Refuses buyers who are not admitted; with every unit sold, they need not wait.
+#[cold]
+fn may_enter(entry: &DropEntry, room: &Room, order: &PlaceOrder, at: UnixMillis) -> Result<(), Refusal> {
+    room.check_admission(&order.buyer, order.quantity, entry.available(), at).map_err(|refusal| {
+        match entry.is_sold_for_good() {
+            true => Refusal::AllSold { standby: entry.standby_len() },
+            false => refusal,
+        }
+    })
 }
 
 #[inline]

@@ -2,8 +2,8 @@
 
 use super::metadata::{EventHeader, StockDelta};
 use crate::engine::orders::{count, follow, leave, move_units, recount};
-use crate::engine::{Order, RememberedOrder, State, auctions};
-use crate::types::{Digest, OrderFacts, OrderState, Quantity, UnitPrice, UnixMillis};
+use crate::engine::{Order, PlaceEnding, RememberedOrder, State, auctions, rooms, standby};
+use crate::types::{Digest, OrderFacts, OrderState, Quantity, Seq, TicketNumber, UnitPrice, UnixMillis};
 
 /// An event of an order or its contact.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -11,6 +11,8 @@ pub enum OrderEvent {
     Reserved(OrderReserved),
     /// A reservation about which something was noted.
     ReservedWithFacts(Box<ReservedWithFacts>),
+    /// A reservation for the first in line.
+    Granted(Box<StandbyGranted>),
     /// A contact was given; the order awaits its payment.
     CheckedOut {
         /// The exclusive end of the time to pay.
@@ -52,6 +54,19 @@ pub struct ReservedWithFacts {
     pub facts: OrderFacts,
 }
 
+/// Units are held for the first in line: they came back, or the buyer's turn in a blind window came.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StandbyGranted {
+    pub reserved: OrderReserved,
+    /// The event by which the buyer joined the line.
+    pub joined: Seq,
+    /// True if the order awaits its payment at once: a contact came with the joining.
+    pub awaits_payment: bool,
+    /// The number of an order that the blind window recorded; nothing came back then.
+    pub number: Option<TicketNumber>,
+    pub facts: Option<Box<OrderFacts>>,
+}
+
 /// An operator cancelled a live order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CancelledByOperator {
@@ -62,7 +77,7 @@ pub struct CancelledByOperator {
 impl OrderEvent {
     pub(super) const fn name(&self) -> &'static str {
         match self {
-            OrderEvent::Reserved(_) | OrderEvent::ReservedWithFacts(_) => "order_reserved",
+            OrderEvent::Reserved(_) | OrderEvent::ReservedWithFacts(_) | OrderEvent::Granted(_) => "order_reserved",
             OrderEvent::CheckedOut { .. } => "order_checked_out",
             OrderEvent::ContactCorrected => "contact_corrected", // not sent: nothing but personal data changed
             OrderEvent::Cancelled { .. } | OrderEvent::CancelledByOperator(_) => "order_cancelled",
@@ -78,6 +93,7 @@ impl OrderEvent {
         match self {
             OrderEvent::Reserved(reserved) => Some((reserved, None)),
             OrderEvent::ReservedWithFacts(with_facts) => Some((&with_facts.reserved, Some(&with_facts.facts))),
+            OrderEvent::Granted(granted) => Some((&granted.reserved, granted.facts.as_deref())),
             OrderEvent::CheckedOut { .. }
             | OrderEvent::ContactCorrected
             | OrderEvent::Cancelled { .. }
@@ -93,6 +109,7 @@ impl OrderEvent {
     pub fn quantity(&self) -> Option<Quantity> {
         match self {
             OrderEvent::ReservedWithFacts(with_facts) => Some(with_facts.reserved.quantity),
+            OrderEvent::Granted(granted) => Some(granted.reserved.quantity),
             OrderEvent::Reserved(OrderReserved { quantity, .. })
             | OrderEvent::Cancelled { quantity }
             | OrderEvent::CancelledByOperator(CancelledByOperator { quantity, .. })
@@ -141,9 +158,24 @@ pub(super) fn made(
         state.identities.insert(event.seq, facts.identities);
     }
     move_units(state, event.seq, drop_id, buyer, i64::from(quantity.get()));
+    rooms::note_order(state, event, &buyer);
+}
+
+/// The first in line gets an order.
+fn grant(state: &mut State, event: EventHeader, granted: &StandbyGranted) {
+    let StandbyGranted { reserved, joined, awaits_payment, number: _, facts } = granted;
+    let order_state = if *awaits_payment { OrderState::AwaitingPayment } else { OrderState::Reserved };
+    made(state, event, reserved, facts.as_deref(), order_state);
+    if let Some(drop_id) = event.drop_id() {
+        let ending = event.order().map(PlaceEnding::Ordered);
+        standby::left(state, drop_id, *joined, &reserved.buyer, ending);
+    }
 }
 
 pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, body: &OrderEvent) {
+    if let OrderEvent::Granted(granted) = body {
+        return grant(state, event, granted);
+    }
     if let Some((reserved, facts)) = body.reservation() {
         return made(state, event, reserved, facts, OrderState::Reserved);
     }
@@ -168,6 +200,7 @@ pub(in crate::engine) fn evolve(state: &mut State, event: EventHeader, body: &Or
         }
         OrderEvent::Reserved(_)
         | OrderEvent::ReservedWithFacts(_)
+        | OrderEvent::Granted(_)
         | OrderEvent::ContactCorrected
         | OrderEvent::ContactRead
         | OrderEvent::ContactErased => {}

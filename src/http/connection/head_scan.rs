@@ -55,6 +55,10 @@ impl HeadScan {
         if self.coding_bytes != self.line_bytes {
             return;
         }
+        // Most headers begin with another letter.
+        if self.line_bytes == 0 && bytes.first().is_none_or(|byte| !byte.eq_ignore_ascii_case(&CODING[0])) {
+            return;
+        }
         let Some(left) = CODING.get(self.coding_bytes..) else { return };
         let same = left.iter().zip(bytes).take_while(|(name, byte)| **name == byte.to_ascii_lowercase()).count();
         self.coding_bytes = self.coding_bytes.saturating_add(same);

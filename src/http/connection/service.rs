@@ -28,6 +28,7 @@ use crate::http::node::{self, MinSeq, NodeRequest};
 use crate::http::origin::preflight_response;
 use crate::http::problem_response::add_rate_limits;
 use crate::http::request::{Call, check_head, empty};
+use crate::http::request_id::RequestId;
 use crate::http::route::allows;
 use crate::http::router::RouteMatch;
 use crate::http::routes;
@@ -38,7 +39,8 @@ use crate::types::PolicyState;
 /// The response to a request, or the handler that will make it.
 pub(super) enum RequestFuture<'c> {
     Ready(Response<Body>),
-    Waiting(WaitingRequest<'c>),
+    /// Boxed, so that the future is no larger than a response.
+    Waiting(Box<WaitingRequest<'c>>),
     /// A body that no route reads is still to come.
     Discarding(Box<DiscardingRequest<'c>>),
     /// The response was returned.
@@ -64,7 +66,7 @@ pub(super) struct DiscardingRequest<'c> {
 /// The facts of a request that its response needs.
 struct RequestContext<'c> {
     worker: &'c Worker,
-    request_id: HeaderValue,
+    request_id: RequestId,
     origin: Option<HeaderValue>,
     route: usize,
     started: Instant,
@@ -124,7 +126,9 @@ impl<'c> RequestFuture<'c> {
             .path_and_query()
             .is_some_and(|path| path.as_str().len() > worker.server.config.limits.uri_bytes_max)
         {
-            return RequestFuture::Ready(context.finish(empty(StatusCode::URI_TOO_LONG)));
+            let mut response = empty(StatusCode::URI_TOO_LONG);
+            context.finish(&mut response);
+            return RequestFuture::Ready(response);
         }
         let (index, parameter) = match find_target(worker, &parts, context.origin.is_some()) {
             Ok(RequestTarget::Preflight) => {
@@ -144,7 +148,7 @@ impl<'c> RequestFuture<'c> {
             Ok(admitted) => admitted,
             Err(problem) if context.page.as_ref().is_some_and(|page| page.is_form()) => {
                 let handling = read_refused(worker, parts, body, problem);
-                return RequestFuture::Waiting(WaitingRequest { request: context, handling, _permit: None });
+                return RequestFuture::waiting(context, handling, None);
             }
             Err(problem) => return RequestFuture::Ready(context.respond(Err(problem))),
         };
@@ -158,18 +162,33 @@ impl<'c> RequestFuture<'c> {
                 return RequestFuture::Ready(context.respond(Err(problem)));
             }
         };
-        let call = Call { started, caller, client, peer: peer.address(), parts, body: Some(body), parameter };
+        let call = Call {
+            started,
+            caller,
+            client,
+            peer: peer.address(),
+            request_id: context.request_id.clone(),
+            parts,
+            body: Some(body),
+            parameter,
+        };
         if let Some(event) = missing {
             let handling = handle_after(worker, event, index, call);
-            return RequestFuture::Waiting(WaitingRequest { request: context, handling, _permit: permit });
+            return RequestFuture::waiting(context, handling, permit);
         }
         match catch_panic(|| routes::handle(worker, index, call)) {
             Ok(HandlerResponse::Now(result)) => RequestFuture::Ready(context.respond(result)),
-            Ok(HandlerResponse::Later(handling)) => {
-                RequestFuture::Waiting(WaitingRequest { request: context, handling, _permit: permit })
-            }
+            Ok(HandlerResponse::Later(handling)) => RequestFuture::waiting(context, handling, permit),
             Err(problem) => RequestFuture::Ready(context.respond(Err(problem))),
         }
+    }
+
+    fn waiting(
+        request: RequestContext<'c>,
+        handling: HandlerFuture<'c>,
+        permit: Option<InFlightPermit<'c>>,
+    ) -> RequestFuture<'c> {
+        RequestFuture::Waiting(Box::new(WaitingRequest { request, handling, _permit: permit }))
     }
 
     /// Refuses a request whose head may be read in two ways, like hyper: without a body, and as the connection's last.
@@ -185,16 +204,19 @@ impl<'c> RequestFuture<'c> {
             let (parts, body, complete) = ready!(request.discarding.as_mut().poll(context));
             *self = RequestFuture::start(request.worker, request.peer, parts, body, !complete);
         }
-        match std::mem::replace(self, RequestFuture::Done) {
-            RequestFuture::Ready(response) => Poll::Ready(response),
-            RequestFuture::Waiting(mut waiting) => match waiting.poll(context) {
-                Poll::Ready(result) => Poll::Ready(waiting.request.respond(result)),
-                Poll::Pending => {
-                    *self = RequestFuture::Waiting(waiting);
-                    Poll::Pending
+        match self {
+            RequestFuture::Waiting(waiting) => {
+                let result = ready!(waiting.poll(context));
+                let response = waiting.request.respond(result);
+                *self = RequestFuture::Done;
+                Poll::Ready(response)
+            }
+            RequestFuture::Ready(_) | RequestFuture::Discarding(_) | RequestFuture::Done => {
+                match std::mem::replace(self, RequestFuture::Done) {
+                    RequestFuture::Ready(response) => Poll::Ready(response),
+                    RequestFuture::Waiting(_) | RequestFuture::Discarding(_) | RequestFuture::Done => Poll::Pending,
                 }
-            },
-            RequestFuture::Discarding(_) | RequestFuture::Done => Poll::Pending,
+            }
         }
     }
 }
@@ -255,7 +277,7 @@ impl<'c> RequestContext<'c> {
         Ok(Some(event))
     }
 
-    fn respond(self, result: Result<Response<Body>, Problem>) -> Response<Body> {
+    fn respond(&mut self, result: Result<Response<Body>, Problem>) -> Response<Body> {
         debug_assert!(
             allows(
                 self.worker.server.routes.get(self.route).copied(),
@@ -266,34 +288,37 @@ impl<'c> RequestContext<'c> {
             result.as_ref().map(Response::status),
         );
         match result {
-            Ok(response) => self.conclude(response, Progress::Read),
+            Ok(mut response) => {
+                self.conclude(&mut response, Progress::Read);
+                response
+            }
             Err(problem) => self.refuse(problem),
         }
     }
 
     #[cold]
-    fn refuse(mut self, problem: Problem) -> Response<Body> {
+    fn refuse(&mut self, problem: Problem) -> Response<Body> {
         let problem = match &self.node {
             Some(node) => node.redirected(problem),
             None => problem,
         };
         self.trace.problem = Some(problem.code());
-        let progress = Progress::before(&problem);
         let mut response = self.worker.problem(&problem, &self.request_id);
         if let Some(page) = &self.page {
             response = page.page_of(self.worker, &problem, response);
         }
-        self.conclude(response, progress)
+        self.conclude(&mut response, Progress::before(&problem));
+        response
     }
 
-    fn conclude(self, mut response: Response<Body>, progress: Progress) -> Response<Body> {
+    fn conclude(&mut self, response: &mut Response<Body>, progress: Progress) {
         if self.charges.iter().any(Option::is_some) {
-            self.settle_charges(progress == Progress::OverLimit, &mut response);
+            self.settle_charges(progress == Progress::OverLimit, response);
         }
         if let Some(node) = &self.node {
             node.add_headers(self.worker, progress == Progress::Read, response.headers_mut());
         }
-        self.finish(response)
+        self.finish(response);
     }
 
     /// Tells a client what it was charged, or gives it back to a request without room for its buyer.
@@ -310,13 +335,12 @@ impl<'c> RequestContext<'c> {
         }
     }
 
-    fn finish(self, response: Response<Body>) -> Response<Body> {
-        let mut response =
-            self.worker.finish(response, self.request_id, self.origin, self.route, self.started, self.trace);
+    fn finish(&mut self, response: &mut Response<Body>) {
+        let origin = self.origin.take();
+        self.worker.finish(response, &self.request_id, origin, self.route, self.started, self.trace);
         if self.is_last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response
     }
 }
 

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use hyper::header::HeaderValue;
 use hyper::{Method, Response, StatusCode};
+use rusqlite::Connection;
 use serde_json::json;
 
-use super::cached_pages::{PageItem, cached, cached_page, rendered};
+use super::cached_pages::{ListReaders, cached, cached_page, rendered_bids};
 use super::orders::{order_response, purchase_response};
 use super::{
     RouteEntry, accepted_seq, after_decision, example_reason, fault, prices, rejected, submit, submit_operation,
@@ -15,7 +16,7 @@ use super::{
 use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::code::Code;
-use crate::api::json::queries::{AuctionOrderQuery, BidsQuery, DropsQuery};
+use crate::api::json::queries::{BidsQuery, BuyerQuery, DropsQuery};
 use crate::api::json::{
     BidRequest, CreatedBody, auction_body, bid_body, bid_record_body, etag, parse_auction, parse_bid, parse_buy_now,
     parse_reason, receipt_body,
@@ -30,7 +31,8 @@ use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, created, json_at,
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::{COMPRESSED_FOR_SOME, Route};
 use crate::http::worker::Worker;
-use crate::read::page_cache::{PageKey, PagedList};
+use crate::read::lists::ListPage;
+use crate::read::page_cache::{PageItem, PageKey, PagedList};
 use crate::read::{AuctionRow, CachedResponse, auctions};
 use crate::store::PrivateData;
 use crate::telemetry::ReadSource;
@@ -61,7 +63,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
         "GetAuctionOrder",
         "Read the order that an auction created",
     )
-    .query::<AuctionOrderQuery>()
+    .query::<BuyerQuery>()
     .responds(&[200, 304], &[Json("Order")])
     .problems(&[ANOTHER_BUYER, QUERY, ID])
     .links(&["GetOrder", "Checkout", "CancelOrder"])
@@ -150,12 +152,24 @@ pub(super) fn cached_auction(
 
 /// `GET /v1/auctions`.
 pub(super) async fn list(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let epoch = worker.server.epoch;
-    cached_page(worker, call, PagedList::Auctions, move |connection, after, limit| {
-        let page = auctions::auctions(connection, after, limit)?;
-        Ok(page.map(|row| PageItem { body: auction_body(row, epoch), version: row.version }))
-    })
-    .await
+    cached_page(worker, call, PagedList::Auctions, ListReaders { page: read_page, item: read_item }).await
+}
+
+fn page_item(row: &AuctionRow, epoch: u64) -> PageItem {
+    PageItem { number: row.id.get(), drop_id: row.drop_id, version: row.version, body: auction_body(row, epoch) }
+}
+
+fn read_page(
+    connection: &Connection,
+    &DropsQuery { after, limit }: &DropsQuery,
+    epoch: u64,
+) -> rusqlite::Result<ListPage<PageItem>> {
+    Ok(auctions::auctions(connection, after, limit)?.map(|row| page_item(row, epoch)))
+}
+
+fn read_item(connection: &Connection, number: u32, epoch: u64) -> rusqlite::Result<Option<PageItem>> {
+    let row = AuctionId::new(number).map(|id| auctions::auction_by_id(connection, id)).transpose()?.flatten();
+    Ok(row.map(|row| page_item(&row, epoch)))
 }
 
 /// `GET /v1/auctions/{auction_id}/bids`.
@@ -170,22 +184,18 @@ pub(super) async fn bids(worker: &Worker, call: &Call) -> Result<Response<Body>,
         let Some(auction) = auctions::auction_by_id(connection, id)? else { return Ok(None) };
         let page = auctions::bids(connection, id, start, limit)?;
         let page = page.map(|bid| bid_record_body(bid, id, auction.leader_seq));
-        Ok(Some(rendered(key, epoch, auction.version.get(), auction.version, &page)))
+        Ok(Some(rendered_bids(key, epoch, (id, auction.version), &page)))
     })
     .await
 }
 
 /// `GET /v1/auctions/{auction_id}/order`: the auction creates its winner's order, so the winner learns its id here.
 pub(super) fn order(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let AuctionOrderQuery { buyer } = call.query()?;
-    let (named, proven) = (buyer.as_deref(), call.caller.buyer().map(BuyerText::as_str));
-    if proven.zip(named).is_some_and(|(proven, named)| proven != named) {
-        return Err(Problem::Forbidden("The token belongs to another buyer."));
-    }
+    let BuyerQuery { buyer } = call.query()?;
+    let named = call.asked_buyer(buyer)?;
     let id = call.auction_id()?;
     cached_auction(worker, id, call.started)?;
-    let buyer = proven.or(named);
-    let buyer = buyer.ok_or_else(|| Problem::invalid("/buyer", "is required without a buyer's token"))?;
+    let buyer = named.ok_or_else(|| Problem::invalid("/buyer", "is required without a buyer's token"))?;
     let row = worker.reader.read(|connection| auctions::last_order(connection, id)).map_err(|error| fault(&error))?;
     let row = row.filter(|row| *row.buyer == *buyer).ok_or(Problem::NotFound)?;
     Ok(order_response(worker, call, &row))
@@ -315,7 +325,7 @@ async fn operate(
     status: StatusCode,
 ) -> Result<Response<Body>, Problem> {
     let has_key = matches!(command, AuctionCommand::Create(_));
-    let decided = submit_operation(worker, call, has_key, Command::Auction(command)).await?;
+    let decided = submit_operation(worker, call, has_key, Command::Auction(command), None).await?;
     let done = accepted_seq(&decided)?;
     let Some(Subject::Auction(id)) = decided.outcome.subject() else { return Err(Problem::Internal) };
     let body = auction_body(&find_auction(worker, id).map_err(after_decision)?, worker.server.epoch);

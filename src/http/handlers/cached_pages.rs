@@ -1,5 +1,8 @@
 //! Pages of the lists of drops, auctions and bids: from the worker's cache, else from the query thread. At most one page of
 //! a worker is read at a time, so that the lists never fill the query thread's queue. The query thread compresses them, too.
+//! Few changed items of a page are read on the serving thread.
+
+use std::sync::Arc;
 
 use hyper::body::Bytes;
 use hyper::{Response, StatusCode};
@@ -15,34 +18,65 @@ use crate::http::request::{Caching, Call, tag, tagged};
 use crate::http::worker::Worker;
 use crate::read::CachedResponse;
 use crate::read::lists::ListPage;
-use crate::read::page_cache::{CachedPage, PageKey, PagedList, newest_event};
-use crate::types::Seq;
+use crate::read::page_cache::{CachedPage, PageItem, PageItems, PageKey, PageLookup, PagedList, newest_event};
+use crate::types::{AuctionId, Seq};
 
-/// An item of a page: its JSON, and the version of its row.
-pub(super) struct PageItem {
-    pub(super) body: Bytes,
-    pub(super) version: Seq,
+/// Readers of a list of drops or auctions.
+#[derive(Clone, Copy)]
+pub(super) struct ListReaders {
+    /// Reads a page: its start, and its maximum of items.
+    pub(super) page: fn(&Connection, &DropsQuery, u64) -> rusqlite::Result<ListPage<PageItem>>,
+    /// Reads an item by its number.
+    pub(super) item: fn(&Connection, u32, u64) -> rusqlite::Result<Option<PageItem>>,
 }
 
-/// Returns a page of a list. `read` gets the start of the page and its maximum of items.
+/// Returns a page of a list of drops or auctions.
 pub(super) async fn cached_page(
     worker: &Worker,
     call: &Call,
     list: PagedList,
-    read: impl FnOnce(&Connection, u32, u32) -> rusqlite::Result<ListPage<PageItem>> + Send + 'static,
+    readers: ListReaders,
 ) -> Result<Response<Body>, Problem> {
-    let DropsQuery { after, limit } = call.query()?;
-    let key = PageKey { list, after: u64::from(after), limit };
-    let epoch = worker.server.epoch;
-    let wanted = worker.writer.published.newest_change();
+    let query: DropsQuery = call.query()?;
+    let key = PageKey { list, after: u64::from(query.after), limit: query.limit };
+    let (published, epoch) = (&worker.writer.published, worker.server.epoch);
+    let wanted = published.newest_change();
+    let look = worker.pages.borrow_mut().look(key, wanted, published);
+    if let PageLookup::Changed(items, changed) = look {
+        renew(worker, key, wanted, readers, (&items, &changed))?;
+    }
+    // Loaded before the snapshot is opened.
+    let drops = published.drops();
     cached(worker, call, key, wanted, move |connection| {
         let version = newest_event(connection)?;
-        let page = read(connection, after, limit)?;
-        let newest = page.items.iter().map(|item| item.version).max().unwrap_or(Seq::ZERO);
-        let items: Vec<_> = page.items.into_iter().map(|item| item.body).collect();
-        Ok(Some(rendered(key, epoch, version, newest, &ListPage { items, next_after: page.next_after })))
+        let ListPage { items, next_after } = (readers.page)(connection, &query, epoch)?;
+        Ok(Some(rendered_list(key, epoch, version, PageItems { items, next_after, drops })))
     })
     .await
+}
+
+/// Reads the items of a page again that have changed, and keeps the new page. An item that is gone leaves the page to be read.
+fn renew(
+    worker: &Worker,
+    key: PageKey,
+    wanted: u64,
+    readers: ListReaders,
+    (items, changed): (&PageItems, &[usize]),
+) -> Result<(), Problem> {
+    let epoch = worker.server.epoch;
+    let mut items = items.clone();
+    let renewed = worker.reader.read(|connection| {
+        for place in changed {
+            let Some(item) = items.items.get_mut(*place) else { return Ok(false) };
+            let Some(read) = (readers.item)(connection, item.number, epoch)? else { return Ok(false) };
+            *item = read;
+        }
+        Ok(true)
+    });
+    if renewed.map_err(|error| fault(&error))? {
+        worker.pages.borrow_mut().put(key, &rendered_list(key, epoch, wanted, items));
+    }
+    Ok(())
 }
 
 /// Returns a page from the cache if its snapshot had the change `wanted`, else what `read` renders on the query thread. No
@@ -52,29 +86,36 @@ pub(super) async fn cached(
     call: &Call,
     key: PageKey,
     wanted: u64,
-    read: impl FnOnce(&Connection) -> rusqlite::Result<Option<CachedResponse>> + Send + 'static,
+    read: impl FnOnce(&Connection) -> rusqlite::Result<Option<CachedPage>> + Send + 'static,
 ) -> Result<Response<Body>, Problem> {
     if !(1..=100).contains(&key.limit) {
         return Err(Problem::invalid("/limit", "must be a whole number from 1 to 100"));
     }
     let form = Form::of(worker, call);
-    let cached = worker.pages.borrow().get(key, wanted);
-    if let Some(response) = cached.as_ref().and_then(|page| form.respond(call, page)) {
+    let find = || match worker.pages.borrow_mut().look(key, wanted, &worker.writer.published) {
+        PageLookup::Current(page) => Some(page),
+        PageLookup::Changed(..) | PageLookup::Unknown => None,
+    };
+    let found = find();
+    if let Some(response) = found.as_ref().and_then(|page| form.respond(call, page)) {
         return Ok(response);
     }
     let turn = worker.queries.within_deadline(worker.page_turn.lock()).await;
     let _turn = turn.map_err(|_| query_thread_busy(worker))?;
     // Another request may have read it meanwhile.
-    let cached = worker.pages.borrow().get(key, wanted);
-    if let Some(response) = cached.as_ref().and_then(|page| form.respond(call, page)) {
+    let found = find();
+    if let Some(response) = found.as_ref().and_then(|page| form.respond(call, page)) {
         return Ok(response);
     }
     let page = worker.queries.run(move |reader| {
-        let plain = match cached {
-            Some(page) => Some(page.plain),
+        let page = match found {
+            Some(page) => Some(page),
             None => reader.snapshot(read)?,
         };
-        Ok(plain.map(|plain| CachedPage { gzip: form.is_compressed(&plain).then(|| compressed(&plain)), plain }))
+        Ok(page.map(|page| {
+            let gzip = form.is_compressed(&page.plain).then(|| compressed(&page.plain));
+            CachedPage { gzip, ..page }
+        }))
     });
     let page = page.await.map_err(|_| query_thread_busy(worker))?.map_err(|error| fault(&error))?;
     let page = page.ok_or(Problem::NotFound)?;
@@ -114,18 +155,40 @@ fn compressed(plain: &CachedResponse) -> CachedResponse {
     CachedResponse { version: plain.version, etag: gzip_tag(&plain.etag), body: gzip(&plain.body) }
 }
 
-/// Makes a page's cached response. Its tag changes with `newest`, the newest change of its items, and with the end of the
-/// list.
-pub(super) fn rendered(key: PageKey, epoch: u64, version: u64, newest: Seq, page: &ListPage<Bytes>) -> CachedResponse {
+/// Makes a page of drops or auctions. Its tag changes with the version of each item, and with the end of the list.
+fn rendered_list(key: PageKey, epoch: u64, version: u64, items: PageItems) -> CachedPage {
     let kind = match key.list {
-        PagedList::Drops => "dp".into(),
-        PagedList::Auctions => "ap".into(),
-        PagedList::Bids(auction) => format!("b{auction}p"),
+        PagedList::Drops => "dp",
+        PagedList::Auctions => "ap",
+        PagedList::Bids(_) => "bp",
     };
-    let end = if page.next_after.is_some() { "m" } else { "e" };
-    CachedResponse {
+    // The newest version alone would be the same for two mixtures of older ones.
+    let versions =
+        items.items.iter().fold(0, |sum, item| crc32c::crc32c_append(sum, &item.version.get().to_le_bytes()));
+    let newest = items.items.iter().map(|item| item.version).max().unwrap_or(Seq::ZERO);
+    let bodies: Vec<Bytes> = items.items.iter().map(|item| item.body.clone()).collect();
+    let prefix = format!("{kind}{}{}{versions:08x}-", key.limit, end_mark(items.next_after));
+    let plain = CachedResponse {
         version,
-        etag: tag(&etag(&format!("{kind}{}{end}", key.limit), key.after, epoch, newest)),
+        etag: tag(&etag(&prefix, key.after, epoch, newest)),
+        body: page_body(&bodies, items.next_after),
+    };
+    CachedPage { plain, gzip: None, items: Some(Arc::new(items)) }
+}
+
+/// Makes a page of the bids of an auction, whose version is the page's: each bid changes it.
+pub(super) fn rendered_bids(key: PageKey, epoch: u64, auction: (AuctionId, Seq), page: &ListPage<Bytes>) -> CachedPage {
+    let (id, version) = auction;
+    let prefix = format!("b{id}p{}{}", key.limit, end_mark(page.next_after));
+    let plain = CachedResponse {
+        version: version.get(),
+        etag: tag(&etag(&prefix, key.after, epoch, version)),
         body: page_body(&page.items, page.next_after),
-    }
+    };
+    CachedPage { plain, gzip: None, items: None }
+}
+
+/// Returns the mark of a list's end in the tag of a page.
+const fn end_mark(next_after: Option<u64>) -> &'static str {
+    if next_after.is_some() { "m" } else { "e" }
 }

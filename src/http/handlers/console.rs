@@ -12,10 +12,11 @@ use hyper::{Method, Response, StatusCode};
 use super::health::text;
 use super::metrics::measured;
 use super::streams::{Slot, event_stream};
-use super::{RouteEntry, auctions, drops, orders, query_thread_busy};
+use super::{RouteEntry, auctions, draws, drops, orders, query_thread_busy, rooms};
 use crate::admission::operators::Role;
 use crate::api::Problem;
 use crate::api::json::console::{ConsoleAlerts, ConsoleSession, SettingJson, console_body};
+use crate::api::json::draw::DrawQuery;
 use crate::api::json::page_body;
 use crate::api::json::queries::{BidsQuery, DropsQuery};
 use crate::http::allowed_responses::{BUSY, ID, QUERY};
@@ -94,6 +95,27 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     .responds(&[200, 304], &[Json("Drop")])
     .problems(&[ID])
     .now(|worker, call| drops::get(worker, call).map(not_stored)),
+    Route::admin(
+        Role::Viewer,
+        Method::GET,
+        "/v1/console/drops/{drop_id}/room",
+        "GetConsoleRoom",
+        "Read a drop's waiting room, as the public listener does",
+    )
+    .responds(&[200, 304], &[Json("Room")])
+    .problems(&[ID])
+    .now(|worker, call| rooms::get(worker, call).map(not_stored)),
+    Route::admin(
+        Role::Viewer,
+        Method::GET,
+        "/v1/console/drops/{drop_id}/draw",
+        "GetConsoleDraw",
+        "Read the draw of a drop's waiting room, as the public listener does",
+    )
+    .query::<DrawQuery>()
+    .responds(&[200, 304], &[Json("Draw")])
+    .problems(&[ID, BUSY])
+    .later(|worker, call| Box::pin(async move { draws::get(worker, &call).await.map(not_stored) })),
     Route::admin(
         Role::Viewer,
         Method::GET,

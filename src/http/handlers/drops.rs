@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use hyper::header::HeaderValue;
 use hyper::{Method, Response, StatusCode};
+use rusqlite::Connection;
 use serde_json::json;
 
-use super::cached_pages::{PageItem, cached_page};
+use super::cached_pages::{ListReaders, cached_page};
 use super::{
     RouteEntry, accepted_seq, after_decision, challenges, example_reason, fault, prices, submit_operation,
     with_write_headers,
@@ -25,11 +26,13 @@ use crate::http::request::{Caching, Call, IDEMPOTENT_REPLAYED, hot_body, json_at
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::{COMPRESSED_FOR_SOME, Route};
 use crate::http::worker::Worker;
-use crate::read::page_cache::PagedList;
-use crate::read::{CachedResponse, lists, rows};
+use crate::read::lists::ListPage;
+use crate::read::page_cache::{PageItem, PagedList};
+use crate::read::{CachedResponse, DropRow, lists, rows};
+use crate::store::PrivateData;
 use crate::telemetry::ReadSource;
 use crate::types::digest_key::KeyScope;
-use crate::types::{ChallengeRule, DigestKey, DropId, IdentityLimits};
+use crate::types::{ChallengeRule, DigestKey, DropId, IdentityLimits, Seed};
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     Route::public(Method::GET, "/v1/drops", "ListDrops", "List drops")
@@ -104,22 +107,44 @@ pub(super) fn cached_drop(worker: &Worker, id: DropId, started: Instant) -> Resu
 
 /// `GET /v1/drops`.
 pub(super) async fn list(worker: &Worker, call: &Call) -> Result<Response<Body>, Problem> {
-    let epoch = worker.server.epoch;
     worker.note_read(call, None);
-    cached_page(worker, call, PagedList::Drops, move |connection, after, limit| {
-        let page = lists::drops(connection, after, limit)?;
-        Ok(page.map(|row| PageItem { body: drop_body(row, epoch), version: row.version }))
-    })
-    .await
+    cached_page(worker, call, PagedList::Drops, ListReaders { page: read_page, item: read_item }).await
+}
+
+fn page_item(row: &DropRow, epoch: u64) -> PageItem {
+    PageItem { number: row.id.get(), drop_id: row.id, version: row.version, body: drop_body(row, epoch) }
+}
+
+fn read_page(
+    connection: &Connection,
+    &DropsQuery { after, limit }: &DropsQuery,
+    epoch: u64,
+) -> rusqlite::Result<ListPage<PageItem>> {
+    Ok(lists::drops(connection, after, limit)?.map(|row| page_item(row, epoch)))
+}
+
+fn read_item(connection: &Connection, number: u32, epoch: u64) -> rusqlite::Result<Option<PageItem>> {
+    let row = DropId::new(number).map(|id| rows::drop_by_id(connection, id)).transpose()?.flatten();
+    Ok(row.map(|row| page_item(&row, epoch)))
 }
 
 /// Digests the parameters of a new drop, to compare retries.
 fn spec_params(key: &DigestKey, spec: &DropSpec) -> crate::types::Digest {
     let mut text = format!("{spec:?}");
     // A drop without caps and challenge has the digest that it had before there were any, so that a repeat is known across an
-    // upgrade.
-    let plain =
-        DropSpec { identity_limits: IdentityLimits::default(), challenge: ChallengeRule::default(), ..spec.clone() };
+    // upgrade. So has a drop without a waiting room or a blind window, which came later still. The commitment is not there yet: a repeat would
+    // have another.
+    if let Some(before) = text.strip_suffix(", room: None, commitment: None, blind_ms: 0 }") {
+        text = format!("{before} }}");
+    }
+    let plain = DropSpec {
+        identity_limits: IdentityLimits::default(),
+        challenge: ChallengeRule::default(),
+        room: None,
+        commitment: None,
+        blind_ms: 0,
+        ..spec.clone()
+    };
     if *spec == plain {
         let later = format!(", identity_limits: {:?}, challenge: {:?} }}", plain.identity_limits, plain.challenge);
         if let Some(before) = text.strip_suffix(&later) {
@@ -131,7 +156,7 @@ fn spec_params(key: &DigestKey, spec: &DropSpec) -> crate::types::Digest {
 
 /// `POST /v1/drops`.
 pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
-    let spec = parse_drop(&call.json(worker.body_bounds()).await?)?;
+    let mut spec = parse_drop(&call.json(worker.body_bounds()).await?)?;
     prices::check_drop(worker, &spec)?;
     challenges::check_kind(worker, spec.challenge.kind)?;
     let key = call.idempotency_key()?;
@@ -140,8 +165,11 @@ pub(super) async fn create(worker: &Worker, mut call: Call) -> Result<Response<B
         digest: digests.command_key(KeyScope::CreateDrop, call.operator_name(), &key),
         params: spec_params(digests, &spec),
     };
+    let seed = spec.has_draw().then(Seed::random);
+    spec.commitment = seed.as_ref().map(Seed::commitment);
     let command = DropCommand::Create(CreateDrop { key, spec: Box::new(spec) });
-    operate(worker, &call, command, StatusCode::CREATED).await
+    let seed = seed.map(|seed| PrivateData::Seed { seed });
+    operate_with(worker, &call, command, seed, StatusCode::CREATED).await
 }
 
 /// `PATCH /v1/drops/{drop_id}`.
@@ -182,8 +210,19 @@ async fn operate(
     command: DropCommand,
     status: StatusCode,
 ) -> Result<Response<Body>, Problem> {
+    operate_with(worker, call, command, None, status).await
+}
+
+/// Submits an operator's command on a drop with its private data, and responds with the drop's new state.
+async fn operate_with(
+    worker: &Worker,
+    call: &Call,
+    command: DropCommand,
+    private_data: Option<PrivateData>,
+    status: StatusCode,
+) -> Result<Response<Body>, Problem> {
     let has_key = matches!(command, DropCommand::Create(_));
-    let decided = submit_operation(worker, call, has_key, Command::Drop(command)).await?;
+    let decided = submit_operation(worker, call, has_key, Command::Drop(command), private_data).await?;
     let done = accepted_seq(&decided)?;
     let Some(Subject::Drop(id)) = decided.outcome.subject() else { return Err(Problem::Internal) };
     let row = worker.reader.read(|connection| rows::drop_by_id(connection, id));

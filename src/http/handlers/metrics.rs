@@ -18,8 +18,9 @@ use crate::http::route::{COMPRESSED_FOR_SOME, Route};
 use crate::http::worker::Worker;
 use crate::read::metrics_sample::{AuctionStanding, DropStock, MetricsSample};
 use crate::read::payments;
+use crate::read::rooms::RoomStanding;
 use crate::telemetry::{Telemetry, TransientSeries, catalogue as metric};
-use crate::types::UnixMillis;
+use crate::types::{DropId, RoomState, UnixMillis};
 use crate::writer::{NodeRole, NodeView};
 
 pub(in crate::http) const ROUTES: &[RouteEntry] =
@@ -71,7 +72,14 @@ pub(in crate::http) fn measured(worker: &Worker) -> (String, MetricsSample) {
     }
     let sample =
         or_nothing(worker.sampler.borrow_mut().sample(&worker.reader), "drops and auctions could not be looked at");
-    let series = transient_series(&sample, plan, worker.writer.clock.now());
+    let rooms: Vec<DropId> = sample.drops.iter().filter(|drop| drop.room.is_some()).map(|drop| drop.id).collect();
+    let idle = worker.writer.admitted_idle(&rooms);
+    let now = worker.writer.clock.now();
+    let mut series = transient_series(&sample, plan, now);
+    room_series(&sample, &idle, now, &mut series);
+    for (state, rooms) in &sample.rooms_by_state {
+        telemetry.set_labelled(&metric::ROOMS, &[("state", state.as_str())], *rooms);
+    }
     for (state, auctions) in &sample.by_state {
         telemetry.set_labelled(&metric::AUCTIONS, &[("state", state.stored())], *auctions);
     }
@@ -112,12 +120,16 @@ fn or_nothing<T: Default>(read: rusqlite::Result<T>, what: &str) -> T {
 fn transient_series(sample: &MetricsSample, plan: &PlanSettings, now: UnixMillis) -> TransientSeries {
     let mut series = TransientSeries::default();
     for drop in &sample.drops {
-        let DropStock { id, ref name, total, held, sold, .. } = *drop;
+        let DropStock { id, ref name, total, held, sold, standby, paused, .. } = *drop;
         let available = total.saturating_sub(held).saturating_sub(sold);
         let drop_label = ("drop", id.get());
         series.add_name(&metric::DROP_INFO, drop_label, name);
         for (state, units) in [("total", total), ("held", held), ("sold", sold), ("available", available)] {
             series.add(&metric::DROP_UNITS, drop_label, &[("state", state)], u64::from(units));
+        }
+        series.add(&metric::DROP_PAUSED, drop_label, &[], u64::from(paused));
+        if standby > 0 {
+            series.add(&metric::DROP_STANDBY, drop_label, &[], u64::from(standby));
         }
         if let Some(planned) = planned_units(drop, plan.depletion_seconds, now) {
             series.add(&metric::DROP_PLANNED, drop_label, &[], planned);
@@ -134,6 +146,25 @@ fn transient_series(sample: &MetricsSample, plan: &PlanSettings, now: UnixMillis
         series.add(&metric::AUCTION_REMAINING, auction_label, &[], ends_at.since(now) / 1000);
     }
     series
+}
+
+/// Adds the lines of waiting rooms. `idle` are admitted buyers without an order, as far as they were counted.
+fn room_series(sample: &MetricsSample, idle: &[(DropId, u64)], now: UnixMillis, series: &mut TransientSeries) {
+    for (id, room) in sample.drops.iter().filter_map(|drop| Some((drop.id, drop.room?))) {
+        let RoomStanding { state, tickets, serving, beacon_awaited_since } = room;
+        let drop_label = ("drop", id.get());
+        let waiting = tickets.saturating_sub(serving);
+        for (of, count) in [("admitted", serving), ("waiting", waiting)] {
+            series.add(&metric::ROOM_TICKETS, drop_label, &[("state", of)], u64::from(count));
+        }
+        series.add(&metric::ROOM_SERVING, drop_label, &[], u64::from(state == RoomState::Serving));
+        if let Some((_, count)) = idle.iter().find(|(counted, _)| *counted == id) {
+            series.add(&metric::ROOM_IDLE, drop_label, &[], *count);
+        }
+        if let Some(since) = beacon_awaited_since {
+            series.add(&metric::ROOM_BEACON_WAIT, drop_label, &[], now.since(since) / 1000);
+        }
+    }
 }
 
 /// Returns the units that should still be available of a drop, if it is to sell evenly within `depletion_seconds`.
@@ -154,7 +185,9 @@ mod tests {
         let at = |ms| UnixMillis::ZERO.plus_millis(ms);
         let id = DropId::new(1).expect("not 0");
         let name = String::new();
-        let drop = DropStock { id, name, total: 1000, held: 0, sold: 0, started_at: Some(at(60_000)) };
+        let started_at = Some(at(60_000));
+        let drop =
+            DropStock { id, name, total: 1000, held: 0, sold: 0, standby: 0, started_at, paused: false, room: None };
         let planned = [60_000, 85_000, 160_000, 500_000].map(|now| planned_units(&drop, 100, at(now)));
         assert_eq!(planned, [Some(1000), Some(750), Some(0), Some(0)]);
         assert_eq!(planned_units(&drop, 0, at(60_000)), None, "without a plan there is none");

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::HandlerFuture;
 use super::page_words::refusal_of;
-use super::pages::{frame_in, language_of, with_page_headers};
+use super::pages::{frame_in, language_of, with_picture_headers};
 use crate::api::Problem;
 use crate::failpoints::{self, Bug};
 use crate::http::body::{Body, FormFields, full, parse_form, read_form};
@@ -81,7 +81,7 @@ impl PageRequest {
         } else {
             RefusalPage { frame, refusal: &refusal, request, next, retry_after }.render()
         };
-        let mut response = with_page_headers(worker, response.map(|_document| full(page)), []);
+        let mut response = with_picture_headers(worker, response.map(|_document| full(page)), []);
         if loads_again {
             response.headers_mut().insert(REFRESH, HeaderValue::from(retry_after.unwrap_or(RELOAD_SECONDS)));
         }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use crate::api::Problem;
 use crate::api::problem::FieldError;
 use crate::api::refusals::field_error;
-use crate::engine::Refusal as EngineRefusal;
+use crate::engine::{Invalid, Refusal as EngineRefusal, SoldOut};
 use crate::web::refusal::{NextStep, RefusalText, label_of};
 use crate::web::{PageFrame, instant};
 
@@ -67,7 +67,7 @@ fn engine_refusal(frame: &PageFrame<'_>, refusal: &EngineRefusal) -> (RefusalTex
             let text = language.filled_with("problem.identity-limit-reached.text", &[("limit", number(*limit))]);
             of("problem.identity-limit-reached", text, NextStep::Back)
         }
-        EngineRefusal::SoldOut { available, held, next_expiry_at } => {
+        EngineRefusal::SoldOut(SoldOut { available, held, next_expiry_at, .. }) => {
             let values = [("available", number(*available)), ("held", number(*held))];
             let text = html! {
                 (language.filled_with("problem.sold-out.text", &values))
@@ -75,13 +75,24 @@ fn engine_refusal(frame: &PageFrame<'_>, refusal: &EngineRefusal) -> (RefusalTex
             };
             of("problem.sold-out", text, NextStep::Repeat)
         }
+        EngineRefusal::AllSold { .. } => {
+            let values = [("available", number(0)), ("held", number(0))];
+            of("problem.sold-out", language.filled_with("problem.sold-out.text", &values), NextStep::Back)
+        }
+        EngineRefusal::NotAdmitted { .. } => plain("problem.not-admitted", "problem.not-admitted.text"),
+        EngineRefusal::NotOpen { .. } => {
+            of("problem.not-open", html! { (language.text("problem.not-open.text")) }, NextStep::Repeat)
+        }
         EngineRefusal::OrderExpired { .. } => plain("problem.order-expired", "problem.order-expired.text"),
         EngineRefusal::IllegalTransition { .. } | EngineRefusal::MismatchStands { .. } => {
             plain("problem.illegal-transition", "problem.illegal-transition.text")
         }
         EngineRefusal::BidTooLow { .. }
         | EngineRefusal::ExposureReached { .. }
+        | EngineRefusal::BeaconNotTaken { .. }
         | EngineRefusal::PreconditionFailed { .. } => plain("problem.other", "problem.other.text"),
+        EngineRefusal::Invalid(Invalid::StandbyFull) => plain("problem.standby-full", "problem.standby-full.text"),
+        EngineRefusal::Invalid(Invalid::TooManyTickets) => plain("problem.room-full", "problem.room-full.text"),
         EngineRefusal::Invalid(mistake) => invalid(frame, &[field_error(mistake)]),
     }
 }
@@ -136,11 +147,14 @@ mod tests {
             EngineRefusal::NotFound,
             EngineRefusal::KeyReused,
             EngineRefusal::NotStarted { starts_at: at },
+            EngineRefusal::NotAdmitted { position: None, serving: 0 },
+            EngineRefusal::NotOpen { opens_at: at },
             EngineRefusal::Ended { ends_at: at },
             EngineRefusal::DropPaused,
             EngineRefusal::LimitReached { limit: 2, used: 1 },
             EngineRefusal::IdentityLimitReached { identity: IdentityKind::Email, limit: 2 },
-            EngineRefusal::SoldOut { available: 1, held: 2, next_expiry_at: Some(at) },
+            EngineRefusal::SoldOut(SoldOut { available: 1, held: 2, next_expiry_at: Some(at), standby: 0 }),
+            EngineRefusal::AllSold { standby: 0 },
             EngineRefusal::OrderExpired { expired_at: at },
             EngineRefusal::IllegalTransition { from: OrderState::Paid, to: OrderState::Cancelled },
             EngineRefusal::MismatchStands { from: DropState::Paused },

@@ -126,19 +126,29 @@ pub(super) fn html<'u>(
 ) -> Response<Body> {
     let mut response = Response::new(full(page));
     *response.status_mut() = status;
-    with_page_headers(worker, response, pictures)
+    with_picture_headers(worker, response, pictures)
 }
 
 /// Adds the headers of a page that shows pictures of these addresses.
-pub(super) fn with_page_headers<'u>(
+pub(super) fn with_picture_headers<'u>(
     worker: &Worker,
-    mut response: Response<Body>,
+    response: Response<Body>,
     pictures: impl IntoIterator<Item = &'u str>,
 ) -> Response<Body> {
-    response.headers_mut().insert(CONTENT_TYPE, HTML);
+    with_page_headers(response, page_policy(worker, pictures))
+}
+
+/// Returns the policy of a page that shows pictures of these addresses.
+pub(super) fn page_policy<'u>(worker: &Worker, pictures: impl IntoIterator<Item = &'u str>) -> Option<HeaderValue> {
     let ancestors = worker.server.config.storefront.frame_ancestors.iter().map(String::as_str);
     let policy = policy::scripted(pictures.into_iter().filter_map(policy::origin_of), ancestors);
-    if let Ok(policy) = HeaderValue::from_maybe_shared(hyper::body::Bytes::from(policy)) {
+    HeaderValue::from_maybe_shared(hyper::body::Bytes::from(policy)).ok()
+}
+
+/// Adds the headers of a page, which has this policy.
+pub(super) fn with_page_headers(mut response: Response<Body>, policy: Option<HeaderValue>) -> Response<Body> {
+    response.headers_mut().insert(CONTENT_TYPE, HTML);
+    if let Some(policy) = policy {
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
     }
     response.headers_mut().insert(VARY, HeaderValue::from_name(ACCEPT_LANGUAGE));

@@ -6,7 +6,7 @@ use hyper::{Method, Response, StatusCode};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::{RouteEntry, accepted_seq, fault, overloaded, submit_as, with_write_headers};
+use super::{RouteEntry, accepted_seq, fault, read_long, submit_as, with_write_headers};
 use crate::admission::Caller;
 use crate::api::Problem;
 use crate::api::json::scalars::ORDER_ID_EXAMPLE;
@@ -14,7 +14,7 @@ use crate::api::json::{ProviderEventResult, provider_event_body};
 use crate::api::problem::FieldError;
 use crate::engine::{Command, Effect, Outcome, PaymentCommand, RecordProviderEvent};
 use crate::http::allowed_responses::{ID, SIGNED, WRITER};
-use crate::http::body::{Body, announced, is_encoded, read_whole};
+use crate::http::body::{Body, is_encoded};
 use crate::http::request::{Call, json};
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::{Presence, Route};
@@ -41,6 +41,7 @@ pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     // A provider sends all payments of a sale from few addresses, and its signature is checked.
     .without_limits()
     .ignores_query()
+    .long_body(BODY_BYTES_MAX)
     .body("ProviderEvent", || {
         json!({
             "type": "payment.succeeded", "timestamp": "2026-11-21T09:00:00Z",
@@ -184,21 +185,12 @@ fn warn_of_money(provider: Provider, reference: &str) {
     );
 }
 
-/// Reads a webhook. Senders are not authenticated yet, so the number of long bodies read at once is limited.
+/// Reads a webhook. Its sender is not authenticated yet.
 async fn read(worker: &Worker, call: &mut Call) -> Result<Bytes, Problem> {
-    let (headers, bounds) = (&call.parts.headers, worker.body_bounds());
-    if is_encoded(headers) {
+    if is_encoded(&call.parts.headers) {
         return Err(Problem::UnsupportedMediaType);
     }
-    let Some(body) = call.body.take() else { return Ok(Bytes::new()) };
-    let is_short = announced(headers).is_some_and(|length| length <= bounds.limits.body_bytes_max);
-    let _place = if is_short {
-        None
-    } else {
-        let place = worker.server.long_bodies.try_acquire();
-        Some(place.map_err(|_| overloaded(worker, worker.writer.queue_depth()))?)
-    };
-    read_whole(headers, body, bounds, BODY_BYTES_MAX).await
+    read_long(worker, call, BODY_BYTES_MAX).await
 }
 
 /// Acknowledges an event that is not about orders of this server and is not recorded.

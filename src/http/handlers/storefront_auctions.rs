@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::auctions::{find_auction, submit_bid, submit_buy_now};
 use super::page_problems::read_page_form;
 use super::pages::{contact_of, frame, html, see_other};
-use super::storefront::{check_enabled, new_key, not_found};
+use super::storefront_parts::{check_enabled, new_key, not_found};
 use super::{RouteEntry, accepted_seq, after_decision, fault};
 use crate::api::Problem;
 use crate::api::code::Code;

@@ -86,7 +86,7 @@ pub(super) fn auction_changes(worker: &Rc<Worker>, call: &Call) -> Result<Respon
 }
 
 /// Streams a snapshot, then an update whenever a newer version of the drop is published.
-fn changes(
+pub(super) fn changes(
     worker: &Rc<Worker>,
     of: StreamKind,
     id: DropId,

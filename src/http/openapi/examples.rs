@@ -85,6 +85,7 @@ fn usual(name: &str) -> Option<Value> {
         "payment_seconds" => json!(900),
         "maxnumber" => json!(100_000),
         "leader" => json!("node-2"),
+        "commitment" => json!("4bb06f8e4e3a7715d201d573d0aa423762e55dabd61a2c02278fa56cc6d294e0"),
         _ => return None,
     })
 }

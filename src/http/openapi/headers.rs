@@ -33,7 +33,7 @@ const HEADERS: &[HeaderSpec] = &[
     },
     HeaderSpec {
         name: "ETag",
-        schema: || json!({ "type": "string", "pattern": "^\"([ado]|([da]|b[0-9]+)p[0-9]+[em])[0-9]+-[0-9]+-[0-9]+(-gzip)?\"$" }),
+        schema: || json!({ "type": "string", "pattern": "^\"([ador]|[da]p[0-9]+[em][0-9a-f]{8}-|b[0-9]+p[0-9]+[em])[0-9]+-[0-9]+-[0-9]+(-gzip)?\"$|^\"w[0-9a-f]{32}\"$" }),
         why: "Send it as If-None-Match.",
     },
     HeaderSpec { name: "Firstcome-Seq", schema: number, why: "The number of the outcome's last event." },
@@ -123,6 +123,8 @@ const HEADERS: &[HeaderSpec] = &[
 #[derive(Clone, Copy)]
 pub(super) enum ResponseKind<'a> {
     Success,
+    /// A response of 202 in a route that creates something otherwise.
+    Accepted,
     Problem(&'a [Code]),
     /// A problem that sends the client on.
     Redirect,
@@ -134,7 +136,7 @@ fn presence(name: &str, route: Option<&Route>, kind: ResponseKind<'_>) -> Presen
     use Presence::{Always, Never, Sometimes};
     let codes = match kind {
         ResponseKind::Problem(codes) => codes,
-        ResponseKind::Success | ResponseKind::NoBody | ResponseKind::Redirect => &[],
+        ResponseKind::Success | ResponseKind::Accepted | ResponseKind::NoBody | ResponseKind::Redirect => &[],
     };
     let of_codes = |has: fn(Code) -> bool| match codes.iter().filter(|code| has(**code)).count() {
         0 => Never,
@@ -143,10 +145,12 @@ fn presence(name: &str, route: Option<&Route>, kind: ResponseKind<'_>) -> Presen
     };
     match name {
         "Request-Id" | "Firstcome-Time-Ms" | "Cache-Control" => Always,
-        "Retry-After" => of_codes(|code| code == Code::NotStarted || matches!(code.kind().status.as_u16(), 429 | 503)),
+        "Retry-After" => of_codes(|code| {
+            matches!(code, Code::NotStarted | Code::NotOpen) || matches!(code.kind().status.as_u16(), 429 | 503)
+        }),
         "RateLimit-Policy" | "RateLimit" => match of_codes(|code| matches!(code, Code::Overloaded | Code::RateLimited))
         {
-            Never if route.is_some_and(|route| route.is_limited && !route.is_read()) => Sometimes,
+            Never if route.is_some_and(|route| route.is_limited && (!route.is_read() || route.submits())) => Sometimes,
             presence @ (Always | Sometimes | Never) => presence,
         },
         "WWW-Authenticate" => of_codes(|code| code == Code::Unauthorized),
@@ -162,10 +166,16 @@ fn presence(name: &str, route: Option<&Route>, kind: ResponseKind<'_>) -> Presen
         },
         _ => match (kind, route) {
             (ResponseKind::Success, Some(route)) => of_success(name, route),
+            (ResponseKind::Accepted, Some(route)) if name != "Location" => of_success(name, route),
             (ResponseKind::Redirect, _) if name == "Location" => Always,
-            (ResponseKind::Success | ResponseKind::Problem(_) | ResponseKind::NoBody | ResponseKind::Redirect, _) => {
-                Never
-            }
+            (
+                ResponseKind::Success
+                | ResponseKind::Accepted
+                | ResponseKind::Problem(_)
+                | ResponseKind::NoBody
+                | ResponseKind::Redirect,
+                _,
+            ) => Never,
         },
     }
 }
@@ -239,6 +249,12 @@ pub(super) fn parameters(route: &Route) -> Vec<Value> {
             "schema": { "type": "string", "pattern": KEY_PATTERN },
             "description": "1 to 255 visible ASCII characters, bare or quoted. Send the same key with every retry.",
             "example": "8e03978e-40d5-43e8-bc93-6894a57f9324",
+        }));
+    }
+    if route.operation == "GetStandby" {
+        parameters.push(json!({
+            "name": "Idempotency-Key", "in": "header", "schema": { "type": "string", "pattern": KEY_PATTERN },
+            "description": "The key of the joining. Without a buyer's token only an answer to it tells the order.",
         }));
     }
     if matches!(route.operation, "CreateDrop" | "CreateAuction") {

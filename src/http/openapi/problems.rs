@@ -5,6 +5,8 @@ use serde_json::{Map, Value, json};
 use crate::admission::limits::POLICY_NAMES;
 use crate::api::code::Code;
 use crate::api::problem::IN_FLIGHT_POLICY;
+use crate::engine::BeaconObstacle;
+use crate::http::allowed_responses::BATCHED_ORDER;
 use crate::http::route::Presence;
 use crate::types::{ChallengeKind, ChallengeReason, DropState, IdentityKind, OrderState, Seq};
 
@@ -12,6 +14,10 @@ use crate::types::{ChallengeKind, ChallengeReason, DropState, IdentityKind, Orde
 const TYPE: &str = "https://firstcome.dev/problems/";
 
 fn component(code: Code) -> String {
+    // Two problems have this code, with a status each.
+    if code == Code::AllSold {
+        return "ProblemSoldOutForGood".into();
+    }
     let words = code.kind().code.split('-');
     let capitals = words.map(|word| word.get(..1).unwrap_or("").to_ascii_uppercase() + word.get(1..).unwrap_or(""));
     format!("Problem{}", capitals.collect::<String>())
@@ -59,9 +65,13 @@ fn refused(code: Code) -> Presence {
         | Code::LimitReached
         | Code::IdentityLimitReached
         | Code::SoldOut
+        | Code::AllSold
         | Code::OrderExpired
         | Code::IllegalTransition
         | Code::BidTooLow
+        | Code::NotAdmitted
+        | Code::NotOpen
+        | Code::BeaconNotTaken
         | Code::PreconditionFailed => Presence::Always,
     }
 }
@@ -94,7 +104,19 @@ fn members(code: Code) -> Vec<(&'static str, Value, bool)> {
             vec![("identity", json!({ "type": "string", "enum": kinds }), true), ("limit", count(), true)]
         }
         Code::SoldOut => {
-            vec![("available", count(), true), ("held", count(), true), ("next_expiry_at", instant(), false)]
+            vec![
+                ("available", count(), true),
+                ("held", count(), true),
+                ("standby", count(), true),
+                ("next_expiry_at", instant(), false),
+            ]
+        }
+        Code::AllSold => {
+            vec![
+                ("available", json!({ "const": 0 }), true),
+                ("held", json!({ "const": 0 }), true),
+                ("standby", count(), true),
+            ]
         }
         Code::OrderExpired => vec![("expired_at", instant(), true)],
         Code::IllegalTransition => {
@@ -106,6 +128,11 @@ fn members(code: Code) -> Vec<(&'static str, Value, bool)> {
             ]
         }
         Code::BidTooLow => vec![("current", money(), true), ("minimum_next", money(), true)],
+        Code::NotAdmitted => vec![("position", count(), false), ("serving", count(), true)],
+        Code::NotOpen => vec![("opens_at", instant(), true)],
+        Code::BeaconNotTaken => {
+            vec![("reason", json!({ "enum": BeaconObstacle::ALL.map(BeaconObstacle::as_str) }), true)]
+        }
         Code::PreconditionFailed => vec![("revision", json!({ "type": "integer", "minimum": 1 }), true)],
         Code::RateLimited => {
             let names: Vec<&str> = [IN_FLIGHT_POLICY].into_iter().chain(POLICY_NAMES).collect();
@@ -191,6 +218,7 @@ pub(super) fn schemas() -> Map<String, Value> {
         },
     });
     schemas.insert("FieldErrors".into(), errors);
+    schemas.insert("OrderProblem".into(), any_of(BATCHED_ORDER));
     schemas
 }
 
@@ -210,8 +238,8 @@ mod tests {
     use super::*;
     use crate::api::Problem;
     use crate::api::problem::{MissingState, NodeConflict};
-    use crate::engine::{Invalid, Refusal};
-    use crate::types::{Amount, ChallengeDemand, PolicyState, UnitPrice, UnixMillis};
+    use crate::engine::{Invalid, Refusal, SoldOut};
+    use crate::types::{Amount, ChallengeDemand, PolicyState, TicketPosition, UnitPrice, UnixMillis};
 
     /// One of every kind, so that each member is seen.
     fn samples() -> Vec<Problem> {
@@ -225,13 +253,18 @@ mod tests {
             Refusal::LimitReached { limit: 1, used: 1 },
             Refusal::IdentityLimitReached { identity: IdentityKind::Email, limit: 1 },
             Refusal::Invalid(Invalid::IdentityMissing { kind: IdentityKind::Payment }),
-            Refusal::SoldOut { available: 0, held: 1, next_expiry_at: Some(at) },
-            Refusal::SoldOut { available: 0, held: 0, next_expiry_at: None },
+            Refusal::SoldOut(SoldOut { available: 0, held: 1, next_expiry_at: Some(at), standby: 1 }),
+            Refusal::SoldOut(SoldOut { available: 0, held: 0, next_expiry_at: None, standby: 0 }),
+            Refusal::AllSold { standby: 3 },
             Refusal::OrderExpired { expired_at: at },
             Refusal::IllegalTransition { from: OrderState::Paid, to: OrderState::Cancelled },
             Refusal::MismatchStands { from: DropState::Paused },
             Refusal::BidTooLow { current: UnitPrice::default(), minimum_next: UnitPrice::default(), ends_at: at },
             Refusal::ExposureReached { limit: Amount::ZERO, used: Amount::ZERO },
+            Refusal::NotAdmitted { position: Some(TicketPosition(3)), serving: 2 },
+            Refusal::NotAdmitted { position: None, serving: 2 },
+            Refusal::NotOpen { opens_at: at },
+            Refusal::BeaconNotTaken { why: BeaconObstacle::Posted },
             Refusal::PreconditionFailed { revision: 2 },
             Refusal::Invalid(Invalid::EndBeforeStart),
         ];

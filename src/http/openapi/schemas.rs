@@ -6,7 +6,7 @@ use crate::http::route::Route;
 use crate::types::IgnoredReason;
 
 /// Schemas of streams, and of the webhooks of payment providers.
-pub(super) fn other_schemas() -> [(&'static str, Value); 6] {
+pub(super) fn other_schemas() -> [(&'static str, Value); 7] {
     let integer =
         |min: i64, description: &str| json!({ "type": "integer", "minimum": min, "description": description });
     let event = |of: &str| {
@@ -66,6 +66,7 @@ pub(super) fn other_schemas() -> [(&'static str, Value); 6] {
     [
         ("ConsoleEvent", console_event()),
         ("DropEvent", event("Drop")),
+        ("RoomEvent", event("Room")),
         ("AuctionEvent", event("Auction")),
         ("AuditRow", row),
         ("ProviderEvent", sent),

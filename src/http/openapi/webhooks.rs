@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::schema;
+use crate::engine::StandbyLeaving;
 use crate::types::webhooks::{CATALOGUE, EventType};
 use crate::types::{AuctionEnding, JSON_INTEGER_MAX, NotKeptReason, OrderState, Provider, Seq};
 
@@ -74,6 +75,10 @@ fn text(description: &str) -> Value {
     json!({ "type": "string", "description": description })
 }
 
+fn hash(description: &str) -> Value {
+    json!({ "type": "string", "pattern": "^[0-9a-f]{64}$", "description": description })
+}
+
 /// Returns the members that an event of a subject has, where they apply.
 fn common(name: &str) -> Map<String, Value> {
     let mut members = Map::new();
@@ -90,7 +95,9 @@ fn common(name: &str) -> Map<String, Value> {
     if subject == "auction" {
         put("auction_id", integer(1, "The auction."));
     }
-    if subject != "drop" {
+    if subject == "standby" {
+        put("buyer", text("The buyer, as the request to stand by names them."));
+    } else if !matches!(subject, "drop" | "draw") {
         put("order_id", schema("OrderId"));
         put("order_seq", seq("The number of the order."));
         put("code", schema("OrderCode"));
@@ -99,6 +106,13 @@ fn common(name: &str) -> Map<String, Value> {
     put("quantity", json!({ "type": "integer", "description": "Number of units that the event moves." }));
     put("amount", integer(0, "The amount that the event moves, in minor units of `currency`."));
     members
+}
+
+fn leaving_reason() -> Value {
+    let words = StandbyLeaving::ALL.map(StandbyLeaving::as_str);
+    let description = "`buyer`: they left by themselves. `limit`: a limit of the drop left no room. `sold_out`: too few units were left \
+         when the recorded order's turn came.";
+    json!({ "type": "string", "enum": words, "description": description })
 }
 
 /// Returns the schema of a member that an event copies from its detail.
@@ -124,6 +138,22 @@ fn detail(event: &EventType, name: &str) -> Value {
         "lost" => integer(1, "Number of events that are lost."),
         "acknowledged_seq" => integer(0, "The last event that was acknowledged before the loss."),
         "ending" => json!({ "type": "string", "enum": AuctionEnding::ALL.map(AuctionEnding::as_str) }),
+        "standby" => {
+            json!({ "const": true, "description": "The units came back, and the buyer was the next in line." })
+        }
+        "ticket" => integer(1, "The number under which a blind window recorded the order, in the order of arrival."),
+        "joined_seq" => integer(1, "The number of the event by which the buyer joined the line."),
+        "reason" => leaving_reason(),
+        "commitment" => hash("SHA-256 of the seed of the drop's draw, if positions are drawn."),
+        "tickets" => integer(0, "Number of tickets that are drawn."),
+        "root" => hash("The hash that binds the tickets and their number."),
+        "seed" => hash("The seed, of which `commitment` is the SHA-256."),
+        "result" => hash("The hash that binds seed, beacon, tickets and their order."),
+        "beacon" => json!({
+            "type": "string", "pattern": "^([0-9a-f]{2}){0,64}$",
+            "description": "Public randomness that was unknown before the tickets were fixed, in hexadecimal digits.",
+        }),
+        "source" => text("The origin of the beacon, as the operator named it."),
         // A test checks that there is no other.
         _ => json!({ "x-missing": format!("{} {name}", event.name) }),
     }

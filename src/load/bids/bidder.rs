@@ -222,7 +222,12 @@ fn take_answers(
                 ledger.answered(reason, since, now);
             }
             Reply::Error { code, message } => return Err(format!("ERROR {code}: {message}")),
-            Reply::Update(_) | Reply::Pong(_) | Reply::Reserved(_) | Reply::Ok { .. } => {
+            Reply::Update(_)
+            | Reply::Pong(_)
+            | Reply::Reserved(_)
+            | Reply::Ok { .. }
+            | Reply::Ticket(_)
+            | Reply::RoomState(_) => {
                 return Err("a reply of another type".into());
             }
         }

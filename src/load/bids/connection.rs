@@ -72,7 +72,9 @@ impl BidConnection {
                     Reply::Ok { .. } => BidReply::Ok,
                     Reply::Pong(_) => BidReply::Pong,
                     Reply::Error { code, message } => return Err(format!("ERROR {code}: {message}")),
-                    Reply::Reserved(_) => return Err("a reply of another type".into()),
+                    Reply::Reserved(_) | Reply::Ticket(_) | Reply::RoomState(_) => {
+                        return Err("a reply of another type".into());
+                    }
                 };
                 self.received.drain(..taken);
                 return Ok(said);

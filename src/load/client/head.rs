@@ -19,6 +19,29 @@ pub(crate) struct ResponseHead {
     pub(crate) is_charged_by_address: bool,
     /// Requests that `RateLimit` leaves under the policy `address-writes`.
     pub(crate) address_writes_left: Option<u32>,
+    /// `Firstcome-Time-Ms` of an answer that is to be asked for again (202), in milliseconds since 1970.
+    pub(crate) time_ms: Option<i64>,
+    /// `ETag`; a longer one than the server's counts as absent.
+    pub(crate) etag: Option<EntityTag>,
+}
+
+/// An entity tag with its quotes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct EntityTag {
+    bytes: [u8; 32],
+    length: u8,
+}
+
+impl EntityTag {
+    fn of(value: &[u8]) -> Option<EntityTag> {
+        let mut bytes = [0; 32];
+        bytes.get_mut(..value.len())?.copy_from_slice(value);
+        Some(EntityTag { bytes, length: u8::try_from(value.len()).ok()? })
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
 }
 
 /// The framing of a response's body.
@@ -79,12 +102,16 @@ fn read_header(header: &Header<'_>, head: &mut ResponseHead) -> Result<(), &'sta
             let length = number(value).and_then(|length| usize::try_from(length).ok());
             set_framing(head, Framing::Length(length.ok_or("an invalid Content-Length")?))?;
         }
+        17 if head.status == 202 && is("firstcome-time-ms") => {
+            head.time_ms = number(value).and_then(|time| i64::try_from(time).ok());
+        }
         17 if is("transfer-encoding") => {
             if !value.eq_ignore_ascii_case(b"chunked") {
                 return Err("another transfer encoding than chunked");
             }
             set_framing(head, Framing::Chunked)?;
         }
+        4 if is("etag") => head.etag = EntityTag::of(value),
         10 if is("connection") => head.close = value.eq_ignore_ascii_case(b"close"),
         11 if is("retry-after") => {
             head.retry_after_seconds = number(value).and_then(|seconds| u32::try_from(seconds).ok());

@@ -225,3 +225,19 @@ fn buyers_who_know_other_nodes_outlast_redirects_and_refused_connections_of_a_ta
         assert_eq!(ledger.ended(BuyerEnd::GaveUp), u64::from(!goes_on));
     }
 }
+
+#[test]
+fn a_buyer_whose_order_is_recorded_asks_again_when_it_is_decided_and_may_have_it_by_then() {
+    let (rules, mut ledger) = (rules(None), Ledger::default());
+    let mut buyer = who(&rules, &[BuyerStep::CheckOut]);
+    let recorded = LoadResponse::Recorded { wait: Duration::from_secs(4) };
+    for _ in 0..3 {
+        let turn = rules.answered(&mut buyer, BuyerStep::Order, &recorded, &mut ledger);
+        let NextAction::Again { step: BuyerStep::Order, pause } = turn.next else { panic!("{turn:?}") };
+        assert!((Duration::from_secs(4)..=Duration::from_secs(6)).contains(&pause), "{pause:?}");
+    }
+    let granted = LoadResponse::Order(OrderView { replayed: true, ..view(1, OrderState::Reserved) });
+    let next = answer(&rules, &mut buyer, BuyerStep::Order, granted, &mut ledger);
+    assert_eq!(next, (Some(BuyerStep::CheckOut), false));
+    assert_eq!(ledger.violations().count(), 0);
+}

@@ -2,6 +2,7 @@
 //! sockets. Times are seconds since the start of the drop, negative before it.
 
 use super::dice::{Dice, Spread};
+use super::waiting::RoomNews;
 use crate::types::OrderId;
 
 /// The pause of a person who clicked too early.
@@ -19,6 +20,10 @@ pub(super) enum CrowdRequest {
     /// Places an order with a new key.
     Order,
     CheckOut(OrderId),
+    /// Takes a ticket of the waiting room, or asks for it again.
+    Ticket,
+    /// Reads the public body of the waiting room.
+    Poll,
 }
 
 /// The answer, as far as it decides on the next request.
@@ -28,6 +33,9 @@ pub(super) enum CrowdAnswer {
     NotStarted,
     /// The drop is sold out at present.
     SoldOut,
+    /// The ticket, with its position where it is known.
+    Ticket(Option<u32>),
+    Room(RoomNews),
     /// The door rejected the request; it may come again after this many seconds.
     Rejected(f64),
     /// Another answer, with which the buyer has finished.
@@ -136,6 +144,8 @@ impl HumanHabits {
                 CrowdAnswer::Reserved(_)
                 | CrowdAnswer::NotStarted
                 | CrowdAnswer::SoldOut
+                | CrowdAnswer::Ticket(_)
+                | CrowdAnswer::Room(_)
                 | CrowdAnswer::Done
                 | CrowdAnswer::Lost,
             ) => {
@@ -160,11 +170,17 @@ impl HumanHabits {
                 Some(DueRequest { at: now + wait + self.think(), ask })
             }
             (CrowdRequest::CheckOut(_), CrowdAnswer::Lost) => Some(DueRequest { at: now + self.think(), ask }),
-            (CrowdRequest::Order, CrowdAnswer::Done)
+            (CrowdRequest::Order, CrowdAnswer::Done | CrowdAnswer::Ticket(_) | CrowdAnswer::Room(_))
             | (
                 CrowdRequest::CheckOut(_),
-                CrowdAnswer::Reserved(_) | CrowdAnswer::NotStarted | CrowdAnswer::SoldOut | CrowdAnswer::Done,
-            ) => None,
+                CrowdAnswer::Reserved(_)
+                | CrowdAnswer::NotStarted
+                | CrowdAnswer::SoldOut
+                | CrowdAnswer::Ticket(_)
+                | CrowdAnswer::Room(_)
+                | CrowdAnswer::Done,
+            )
+            | (CrowdRequest::Ticket | CrowdRequest::Poll, _) => None,
         }
     }
 
@@ -198,8 +214,17 @@ impl MachineHabits {
             (CrowdRequest::Order, CrowdAnswer::Reserved(order)) => {
                 Some(DueRequest { at: now + MACHINE_FORM, ask: CrowdRequest::CheckOut(order) })
             }
-            (CrowdRequest::CheckOut(_), CrowdAnswer::Done | CrowdAnswer::SoldOut | CrowdAnswer::NotStarted)
-            | (CrowdRequest::CheckOut(_), CrowdAnswer::Reserved(_)) => None,
+            (
+                CrowdRequest::CheckOut(_),
+                CrowdAnswer::Done
+                | CrowdAnswer::SoldOut
+                | CrowdAnswer::NotStarted
+                | CrowdAnswer::Reserved(_)
+                | CrowdAnswer::Ticket(_)
+                | CrowdAnswer::Room(_),
+            )
+            | (CrowdRequest::Order, CrowdAnswer::Done | CrowdAnswer::Ticket(_) | CrowdAnswer::Room(_))
+            | (CrowdRequest::Ticket | CrowdRequest::Poll, _) => None,
             // The timer goes on whatever the answer; `Retry-After` is ignored.
             (
                 CrowdRequest::Order,
@@ -208,7 +233,6 @@ impl MachineHabits {
             | (CrowdRequest::CheckOut(_), CrowdAnswer::Rejected(_) | CrowdAnswer::Lost) => {
                 Some(DueRequest { at: tick.max(now), ask })
             }
-            (CrowdRequest::Order, CrowdAnswer::Done) => None,
         }
     }
 }

@@ -15,9 +15,11 @@ use super::plan::CrowdPlan;
 use super::population::{BuyerKind, CrowdMember, Population};
 use super::requests::CrowdRequests;
 use super::tally::{CrowdTally, DoorVerdict, is_suspected};
+use super::waiting::{BuyerWalk, RoomNews};
 use crate::exit::Exit;
 use crate::load::client::{ExchangeError, LoadConnection, ResponseHead};
 use crate::load::response::{LoadResponse, RefusalKind, decode_drop, decode_order};
+use crate::load::rooms::answers::{RoomAnswer, RoomView, read_room, read_ticket};
 
 /// The wait of a buyer whose rejection names no time, in seconds.
 const REJECTED_SECONDS: f64 = 1.0;
@@ -29,6 +31,8 @@ struct CrowdRun {
     /// The start of the drop.
     starts: Instant,
     ends: Instant,
+    /// The seed of the ways through the drop's waiting room, if it has one.
+    room_seed: Option<u64>,
     permits: Semaphore,
     idle: RefCell<Vec<LoadConnection>>,
     tally: RefCell<CrowdTally>,
@@ -51,6 +55,7 @@ pub(super) async fn play(
         requests,
         starts,
         ends: starts + plan.sale,
+        room_seed: plan.room.map(|_| plan.seed),
         permits: Semaphore::new(plan.connections),
         idle: RefCell::default(),
         tally: RefCell::new(tally),
@@ -75,10 +80,12 @@ pub(super) async fn play(
 }
 
 /// One buyer, from the first request to the last.
-async fn live(run: Rc<CrowdRun>, mut member: CrowdMember) {
+async fn live(run: Rc<CrowdRun>, member: CrowdMember) {
     let token = run.requests.token(&run.requests.buyer(member.number), None);
     let mut attempt = 0;
-    let mut next = Some(member.habits.first());
+    let dice = run.room_seed.map(|seed| Dice::new(!seed, u64::from(member.number)));
+    let mut walk = BuyerWalk::new(member.habits.clone(), dice);
+    let mut next = Some(walk.first());
     while let Some(DueRequest { at, ask }) = next {
         let due = run.instant(at);
         if due >= run.ends {
@@ -86,10 +93,10 @@ async fn live(run: Rc<CrowdRun>, mut member: CrowdMember) {
         }
         sleep_until(due).await;
         attempt += 1;
-        let address = if member.habits.roams() { elsewhere(member.number, attempt) } else { member.address };
+        let address = if walk.roams() { elsewhere(member.number, attempt) } else { member.address };
         let request = run.requests.request(&member, (address, &token), ask, attempt);
         let answer = run.ask(&member, ask, &request, due).await;
-        next = member.habits.after(ask, answer, at, run.seconds(Instant::now()));
+        next = walk.after(ask, answer, at, run.seconds(Instant::now()));
     }
 }
 
@@ -154,6 +161,7 @@ impl CrowdRun {
             buyer.note(ask, verdict, self.seconds(sent));
             buyer.is_suspected |= is_suspected(&head);
             buyer.has_unit |= matches!(answer, CrowdAnswer::Reserved(_));
+            buyer.has_ticket |= matches!(answer, CrowdAnswer::Ticket(_));
         }
         answer
     }
@@ -167,10 +175,12 @@ fn read(ask: CrowdRequest, head: &ResponseHead, body: &[u8]) -> CrowdAnswer {
     let (answer, _) = match ask {
         CrowdRequest::Read => decode_drop(head, body, false),
         CrowdRequest::Order | CrowdRequest::CheckOut(_) => decode_order(head, body),
+        CrowdRequest::Ticket => return of_room(&read_ticket(head, body)),
+        CrowdRequest::Poll => return of_room(&read_room(head, body)),
     };
     match (ask, answer) {
         (CrowdRequest::Order, LoadResponse::Order(view)) => CrowdAnswer::Reserved(view.id),
-        (CrowdRequest::Read | CrowdRequest::CheckOut(_), LoadResponse::Order(_)) => CrowdAnswer::Done,
+        (_, LoadResponse::Order(_)) => CrowdAnswer::Done,
         (_, LoadResponse::No(RefusalKind::SoldOut)) => CrowdAnswer::SoldOut,
         (_, LoadResponse::No(RefusalKind::NotStarted)) => CrowdAnswer::NotStarted,
         (
@@ -183,10 +193,30 @@ fn read(ask: CrowdRequest, head: &ResponseHead, body: &[u8]) -> CrowdAnswer {
                 | RefusalKind::NotFound
                 | RefusalKind::Other,
             )
-            | LoadResponse::Drop(_),
+            | LoadResponse::Drop(_)
+            | LoadResponse::Ticket
+            | LoadResponse::Recorded { .. },
         ) => CrowdAnswer::Done,
         (_, LoadResponse::Rejected { .. } | LoadResponse::NotSent | LoadResponse::Unsure | LoadResponse::Invalid) => {
             CrowdAnswer::Lost
         }
+    }
+}
+
+/// An answer of a waiting room as its buyer takes it.
+fn of_room(answer: &RoomAnswer) -> CrowdAnswer {
+    match answer {
+        RoomAnswer::Ticket { ticket, .. } => CrowdAnswer::Ticket(ticket.position),
+        RoomAnswer::Room(RoomView { state, serving, odds, .. }) => CrowdAnswer::Room(RoomNews {
+            is_serving: state == "serving",
+            serving: *serving,
+            is_over: state == "over" || odds == "none",
+        }),
+        RoomAnswer::NotStarted => CrowdAnswer::NotStarted,
+        RoomAnswer::SoldOut => CrowdAnswer::SoldOut,
+        RoomAnswer::Order(_) | RoomAnswer::NotAdmitted { .. } | RoomAnswer::LimitReached | RoomAnswer::Refused => {
+            CrowdAnswer::Done
+        }
+        RoomAnswer::Unchanged | RoomAnswer::Rejected(_) | RoomAnswer::Unsure | RoomAnswer::Invalid => CrowdAnswer::Lost,
     }
 }

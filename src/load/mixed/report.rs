@@ -87,6 +87,10 @@ impl<'a> CrowdReport<'a> {
         lines.push(String::new());
         lines.extend(shares(&self.kinds));
         lines.push(String::new());
+        if plan.room.is_some() {
+            lines.extend(waiting(&self.kinds));
+            lines.push(String::new());
+        }
         lines.push(format!(
             "a person sends {:.1} writes a minute, a suspected buyer has {}",
             person_rate(&self.kinds),
@@ -102,7 +106,12 @@ impl<'a> CrowdReport<'a> {
     }
 
     fn aims(&self) -> Vec<CrowdAim> {
-        aims(&self.kinds, &self.figures)
+        let mut aims = aims(&self.kinds, &self.figures);
+        if self.plan.room.is_some() {
+            // A bot in a room sends a ticket and an order, as a person does: there is no pace to hold back, and the draw decides.
+            aims.retain(|aim| !["fast_bots", "distributed_bots", "bots_units"].contains(&aim.name));
+        }
+        aims
     }
 
     /// The aims that are missed, a line each.
@@ -127,6 +136,7 @@ impl<'a> CrowdReport<'a> {
             "percent": self.plan.percent,
             "sale_seconds": self.plan.sale.as_secs(),
             "drop": self.drop_id,
+            "room": self.plan.room.map(|room| json!({ "draw": room.draw.as_str(), "order_seconds": room.order_seconds })),
             "units": self.units,
             "units_taken": self.figures.taken,
             "person_writes_per_minute": person_rate(&self.kinds),
@@ -265,6 +275,24 @@ fn shares(kinds: &KindTallies) -> Vec<String> {
     lines
 }
 
+/// The tickets of the waiting room, and what its buyers got.
+fn waiting(kinds: &KindTallies) -> Vec<String> {
+    let all: u64 = kinds.values().map(|tally| tally.tickets).sum();
+    let mut lines =
+        vec![format!("{:<20}{:>9}{:>10}{:>12}{:>10}", "tickets by kind", "tickets", "of all", "with units", "polls")];
+    for (kind, tally) in kinds {
+        lines.push(format!(
+            "  {:<18}{:>9}{:>8.1} %{:>10.1} %{:>10}",
+            kind.words().1,
+            grouped(tally.tickets),
+            100.0 * share(tally.tickets, all),
+            100.0 * share(tally.units, tally.tickets),
+            grouped(tally.polls)
+        ));
+    }
+    lines
+}
+
 fn kind_json(kind: BuyerKind, tally: &KindTally) -> Value {
     let VerdictCounts { admitted, slowed, rejected, failed } = tally.requests;
     json!({
@@ -282,5 +310,7 @@ fn kind_json(kind: BuyerKind, tally: &KindTally) -> Value {
         "suspected": tally.suspected,
         "signals": tally.signals,
         "units": tally.units,
+        "tickets": tally.tickets,
+        "polls": tally.polls,
     })
 }

@@ -63,6 +63,14 @@ impl CrowdRequests {
                 let body = format!("{{\"buyer\":\"{buyer}\",\"quantity\":1}}");
                 self.text("POST", &format!("/v1/drops/{drop}/orders"), (address, token), &more, &body)
             }
+            CrowdRequest::Ticket => {
+                let more = format!("{}Content-Type: application/json\r\n", member.headers);
+                let body = format!("{{\"buyer\":\"{}\"}}", self.buyer(member.number));
+                self.text("POST", &format!("/v1/drops/{drop}/tickets"), (address, token), &more, &body)
+            }
+            CrowdRequest::Poll => {
+                self.text("GET", &format!("/v1/drops/{drop}/room"), (address, token), &member.headers, "")
+            }
             CrowdRequest::CheckOut(order) => {
                 let more = format!("{}Content-Type: application/json\r\n", member.headers);
                 let body = format!("{{\"contact\":{{\"email\":\"{}@example.com\"}}}}", self.buyer(member.number));

@@ -94,16 +94,23 @@ pub(super) struct BuyerTally {
     pub(super) first_write: f64,
     pub(super) last_write: f64,
     pub(super) has_unit: bool,
+    pub(super) has_ticket: bool,
+    /// Reads of the waiting room, which are in no other count.
+    pub(super) polls: u64,
     pub(super) is_suspected: bool,
 }
 
 impl BuyerTally {
     /// Counts a request that was sent at this time.
     pub(super) fn note(&mut self, ask: CrowdRequest, verdict: DoorVerdict, sent: f64) {
+        if ask == CrowdRequest::Poll && verdict == DoorVerdict::Admitted {
+            self.polls += 1;
+            return;
+        }
         self.requests.add(verdict);
         match ask {
-            CrowdRequest::Read => {}
-            CrowdRequest::Order | CrowdRequest::CheckOut(_) => {
+            CrowdRequest::Read | CrowdRequest::Poll => {}
+            CrowdRequest::Order | CrowdRequest::CheckOut(_) | CrowdRequest::Ticket => {
                 if self.writes == 0 {
                     self.first_write = sent;
                 }
@@ -145,6 +152,8 @@ pub(super) struct KindTally {
     gap_seconds: f64,
     pub(super) suspected: u64,
     pub(super) units: u64,
+    pub(super) tickets: u64,
+    pub(super) polls: u64,
     /// Suspected buyers by the names of their signals.
     pub(super) signals: BTreeMap<String, u64>,
 }
@@ -161,6 +170,8 @@ impl KindTally {
         }
         self.suspected += u64::from(buyer.is_suspected);
         self.units += u64::from(buyer.has_unit);
+        self.tickets += u64::from(buyer.has_ticket);
+        self.polls += buyer.polls;
         for signal in signals {
             *self.signals.entry(signal.clone()).or_default() += 1;
         }

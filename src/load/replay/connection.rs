@@ -11,15 +11,18 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::script::{ReplayRequest, ReplayStep};
 use crate::capture::replay::Pace;
 use crate::client::target::ServerAddress;
-use crate::load::client::{ExchangeError, LoadConnection};
+use crate::load::client::{ExchangeError, LoadConnection, ResponseHead};
 use crate::load::outcome::RequestOutcome;
-use crate::load::response::{LoadResponse, OrderView, decode_order};
+use crate::load::response::{LoadResponse, OrderView, decode_order, decode_ticket};
 use crate::types::{DropId, IdentityDigests, IdentityKind, OrderId, OrderState, Seq, hex};
 
 /// Attempts of a request that was rejected, or whose outcome is unknown.
 const TRIES_MAX: u32 = 5;
 /// The pause between two attempts, where the server names none.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Attempts of an order that the capture has as made, and that must wait for its buyer's admission here.
+const ADMISSION_TRIES_MAX: u32 = 30;
 
 /// The parameters that all lanes share.
 pub(super) struct ReplayContext {
@@ -68,7 +71,17 @@ pub(super) async fn send_all(
             counts.without_order += 1;
             continue;
         }
-        let (answer, outcome) = ask(&context, &mut connection, &request, &mut counts.latency).await;
+        let decode = match &step.ask {
+            ReplayRequest::Ticket { .. } => decode_ticket,
+            ReplayRequest::Order { .. } | ReplayRequest::CheckOut(_) | ReplayRequest::Cancel(_) => decode_order,
+        };
+        let (mut answer, mut outcome) = ask(&context, &mut connection, &request, decode, &mut counts.latency).await;
+        let mut tries = 1;
+        while outcome == RequestOutcome::NotAdmitted && step.ask.was_made() && tries < ADMISSION_TRIES_MAX {
+            sleep(TRY_AGAIN_AFTER).await;
+            (answer, outcome) = ask(&context, &mut connection, &request, decode, &mut counts.latency).await;
+            tries += 1;
+        }
         *counts.outcomes.entry(outcome).or_default() += 1;
         if let LoadResponse::Order(view) = answer {
             learn(&mut counts, &mut held, &step.ask, outcome, &view);
@@ -102,7 +115,10 @@ fn learn(
                 *counts.units.entry(order.drop_id).or_default() -= std::mem::take(&mut order.units);
             }
         }
-        ReplayRequest::Order { .. } | ReplayRequest::CheckOut(_) | ReplayRequest::Cancel(_) => {}
+        ReplayRequest::Order { .. }
+        | ReplayRequest::Ticket { .. }
+        | ReplayRequest::CheckOut(_)
+        | ReplayRequest::Cancel(_) => {}
     }
 }
 
@@ -141,6 +157,14 @@ fn write(
                 )
             })
         }
+        ReplayRequest::Ticket { drop_id, buyer } => context.drops.get(drop_id).map(|id| {
+            let body = format!("{{\"buyer\":\"{}\"}}", hex::encode(&buyer.0));
+            format!(
+                "POST /v1/drops/{id}/tickets HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+        }),
         ReplayRequest::CheckOut(order) => {
             on_order(order, "checkout", |placed| format!("{{\"contact\":{}}}", placed.contact))
         }
@@ -169,11 +193,15 @@ fn contact_of(identities: &IdentityDigests) -> String {
     contact.to_string()
 }
 
+/// Reads the answer to a request.
+type Decode = fn(&ResponseHead, &[u8]) -> (LoadResponse, RequestOutcome);
+
 /// Sends a request until there is a definite answer, with at most [`TRIES_MAX`] attempts.
 async fn ask(
     context: &ReplayContext,
     connection: &mut Option<LoadConnection>,
     request: &[u8],
+    decode: Decode,
     latency: &mut Histogram<u64>,
 ) -> (LoadResponse, RequestOutcome) {
     let mut last = (LoadResponse::NotSent, RequestOutcome::NotConnected);
@@ -185,7 +213,7 @@ async fn ask(
         last = match connection.as_mut() {
             None => (LoadResponse::NotSent, RequestOutcome::NotConnected),
             Some(open) => match open.exchange(request).await {
-                Ok(reply) => decode_order(&reply.head, reply.body),
+                Ok(reply) => decode(&reply.head, reply.body),
                 Err(ExchangeError::NotConnected(_)) => (LoadResponse::NotSent, RequestOutcome::NotConnected),
                 Err(ExchangeError::Lost) => (LoadResponse::Unsure, RequestOutcome::ConnectionLost),
                 Err(ExchangeError::TimedOut) => (LoadResponse::Unsure, RequestOutcome::TimedOut),
@@ -198,7 +226,13 @@ async fn ask(
         let wait = match &last.0 {
             LoadResponse::Rejected { retry_after } => *retry_after,
             LoadResponse::Unsure | LoadResponse::NotSent => TRY_AGAIN_AFTER,
-            LoadResponse::Order(_) | LoadResponse::Drop(_) | LoadResponse::No(_) | LoadResponse::Invalid => break,
+            // The replay sends what the capture has: a buyer who asked again then does so now.
+            LoadResponse::Recorded { .. }
+            | LoadResponse::Order(_)
+            | LoadResponse::Drop(_)
+            | LoadResponse::Ticket
+            | LoadResponse::No(_)
+            | LoadResponse::Invalid => break,
         };
         sleep(wait).await;
     }

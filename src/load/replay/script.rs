@@ -7,8 +7,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 
-use crate::capture::format::{Record, RecordReader, Recorded, Trouble};
-use crate::engine::{self, Command, CreateDrop, DropCommand, DropSpec, OrderCommand, PlaceOrder, Refusal};
+use crate::capture::format::{Record, RecordReader, Recorded, SavedTicket, Trouble};
+use crate::engine::{
+    self, Command, CreateDrop, DropCommand, DropSpec, OrderCommand, PlaceOrder, Refusal, RoomCommand, TakeTicket,
+    TicketReceipt,
+};
 use crate::load::outcome::RequestOutcome;
 use crate::types::{Digest, DropId, IdentityDigests, Quantity, Seq, UnixMillis};
 
@@ -38,10 +41,19 @@ pub(super) enum ReplayRequest {
         identities: Box<IdentityDigests>,
         recorded: Option<Seq>,
     },
+    /// A ticket of a drop's waiting room.
+    Ticket { drop_id: DropId, buyer: Digest },
     /// Checkout of the order that the capture has under this number.
     CheckOut(Seq),
     /// Cancellation of the order that the capture has under this number.
     Cancel(Seq),
+}
+
+impl ReplayRequest {
+    /// Returns whether it is an order that was made in the capture.
+    pub(super) const fn was_made(&self) -> bool {
+        matches!(self, ReplayRequest::Order { recorded: Some(_), .. })
+    }
 }
 
 /// The requests of a capture.
@@ -54,6 +66,8 @@ pub(super) struct ReplayScript {
     pub(super) left_out: u64,
     /// From the first to the last command.
     pub(super) took: Duration,
+    /// The instant of the first command.
+    first: Option<UnixMillis>,
 }
 
 impl ReplayScript {
@@ -68,15 +82,17 @@ impl ReplayScript {
             recorded: BTreeMap::new(),
             left_out: 0,
             took: Duration::ZERO,
+            first: None,
         };
-        let (mut first, mut lane_of) = (None, BTreeMap::new());
+        let mut lane_of = BTreeMap::new();
         loop {
             match reader.read() {
                 Ok(Some(Record::Drop(saved))) => {
                     let units = saved.spec.total.saturating_sub(saved.held).saturating_sub(saved.sold);
                     script.drops.entry(saved.id).or_insert(ReplayDrop { spec: saved.spec, units });
                 }
-                Ok(Some(Record::Decided(recorded))) => script.take(*recorded, &mut first, &mut lane_of),
+                Ok(Some(Record::Decided(recorded))) => script.take(*recorded, &mut lane_of),
+                Ok(Some(Record::Ticket(SavedTicket { drop_id, buyer, .. }))) => script.take_first(drop_id, buyer),
                 Ok(Some(
                     Record::SnapshotBegun(_)
                     | Record::Used(_)
@@ -89,9 +105,17 @@ impl ReplayScript {
                     | Record::OfShard(_)
                     | Record::IdentityUsed(_)
                     | Record::Identities(_)
+                    | Record::Room(_)
+                    | Record::Draw(_)
+                    | Record::Recorded(_)
+                    | Record::WindowOver(_)
+                    | Record::Admission(_)
                     | Record::Committed(_)
                     | Record::Endpoint(_)
                     | Record::Tier(_)
+                    | Record::Standby(_)
+                    | Record::Granted(_)
+                    | Record::LeftLine(_)
                     | Record::Gap(_),
                 )) => {}
                 Ok(None) | Err(Trouble::Torn { .. }) => return Ok(script),
@@ -100,9 +124,24 @@ impl ReplayScript {
         }
     }
 
-    fn take(&mut self, recorded: Recorded, first: &mut Option<UnixMillis>, lane_of: &mut BTreeMap<Seq, usize>) {
+    /// Takes a ticket of the first snapshot, which was taken before the capture. Later snapshots repeat what is known.
+    fn take_first(&mut self, drop_id: DropId, buyer: Digest) {
+        if self.first.is_none() {
+            let lane = lane(&buyer, self.lanes.len());
+            if let Some(steps) = self.lanes.get_mut(lane) {
+                steps.push(ReplayStep { after: Duration::ZERO, ask: ReplayRequest::Ticket { drop_id, buyer } });
+            }
+        }
+    }
+
+    /// Returns how long after the first command a drop of the capture starts.
+    pub(super) fn starts_after(&self, wanted: &ReplayDrop) -> Duration {
+        self.first.map_or(Duration::ZERO, |first| Duration::from_millis(wanted.spec.starts_at.since(first)))
+    }
+
+    fn take(&mut self, recorded: Recorded, lane_of: &mut BTreeMap<Seq, usize>) {
         let Recorded { at, command, outcome, .. } = recorded;
-        let after = Duration::from_millis(at.since(*first.get_or_insert(at)));
+        let after = Duration::from_millis(at.since(*self.first.get_or_insert(at)));
         self.took = after;
         let outcome_then = self.outcome_of(&command, &outcome);
         let (lane, ask) = match command {
@@ -116,6 +155,9 @@ impl ReplayScript {
                 let (contact, identities) =
                     (contact_given, Box::new(facts.map_or(IdentityDigests::NONE, |facts| facts.identities)));
                 (Some(lane), ReplayRequest::Order { drop_id, buyer, key, quantity, contact, identities, recorded })
+            }
+            Command::Room(RoomCommand::TakeTicket(TakeTicket { drop_id, buyer, .. })) => {
+                (Some(lane(&buyer, self.lanes.len())), ReplayRequest::Ticket { drop_id, buyer })
             }
             Command::Order(OrderCommand::Checkout { order }) => {
                 (lane_of.get(&order).copied(), ReplayRequest::CheckOut(order))
@@ -139,6 +181,7 @@ impl ReplayScript {
             | Command::Endpoint(_)
             | Command::File(_)
             | Command::Buyer(_)
+            | Command::Room(RoomCommand::FixTickets { .. } | RoomCommand::PostBeacon(_) | RoomCommand::FinishDraw(_))
             | Command::Advance => {
                 self.left_out += 1;
                 return;
@@ -162,33 +205,43 @@ impl ReplayScript {
             engine::Outcome::Repeated { .. } => RequestOutcome::Cancelled,
             engine::Outcome::Accepted(engine::Effect::Changed { .. }) if cancels => RequestOutcome::Cancelled,
             engine::Outcome::Accepted(engine::Effect::Changed { .. }) => RequestOutcome::CheckedOut,
-            engine::Outcome::Accepted(engine::Effect::ProviderEventRecorded { .. } | engine::Effect::Bid(_))
+            engine::Outcome::Accepted(engine::Effect::Ticket(TicketReceipt { repeated: true, .. })) => {
+                RequestOutcome::Repeated
+            }
+            engine::Outcome::Accepted(engine::Effect::Ticket(_)) => RequestOutcome::TicketTaken,
+            engine::Outcome::Accepted(engine::Effect::Recorded(_)) => RequestOutcome::Recorded,
+            engine::Outcome::Accepted(
+                engine::Effect::ProviderEventRecorded { .. } | engine::Effect::Bid(_) | engine::Effect::Standby(_),
+            )
             | engine::Outcome::Advanced => RequestOutcome::Invalid,
             engine::Outcome::Refused { refusal, .. } => match refusal {
                 Refusal::NotFound => RequestOutcome::NotFound,
                 Refusal::NotStarted { .. } => RequestOutcome::NotStarted,
+                Refusal::NotOpen { .. } => RequestOutcome::NotOpen,
+                Refusal::NotAdmitted { .. } => RequestOutcome::NotAdmitted,
                 Refusal::Ended { .. } => RequestOutcome::Ended,
                 Refusal::DropPaused => RequestOutcome::DropPaused,
                 Refusal::LimitReached { .. } | Refusal::IdentityLimitReached { .. } => RequestOutcome::LimitReached,
-                Refusal::SoldOut { .. } => RequestOutcome::SoldOut,
+                Refusal::SoldOut(_) | Refusal::AllSold { .. } => RequestOutcome::SoldOut,
                 Refusal::OrderExpired { .. } => RequestOutcome::OrderExpired,
                 Refusal::IllegalTransition { .. } => RequestOutcome::IllegalTransition,
                 Refusal::KeyReused
                 | Refusal::BidTooLow { .. }
                 | Refusal::ExposureReached { .. }
                 | Refusal::MismatchStands { .. }
+                | Refusal::BeaconNotTaken { .. }
                 | Refusal::PreconditionFailed { .. }
                 | Refusal::Invalid(_) => RequestOutcome::OtherRefusal,
             },
         }
     }
 
-    /// Drops the drops without an order, which need not be created.
+    /// Drops the drops without an order and without a ticket, which need not be created.
     pub(super) fn keep_ordered_drops(&mut self) {
         let steps = self.lanes.iter().flatten();
         let ordered: std::collections::BTreeSet<DropId> = steps
             .filter_map(|step| match step.ask {
-                ReplayRequest::Order { drop_id, .. } => Some(drop_id),
+                ReplayRequest::Order { drop_id, .. } | ReplayRequest::Ticket { drop_id, .. } => Some(drop_id),
                 ReplayRequest::CheckOut(_) | ReplayRequest::Cancel(_) => None,
             })
             .collect();
@@ -225,6 +278,7 @@ mod tests {
                     ReplayRequest::CheckOut(order) | ReplayRequest::Cancel(order) => {
                         assert_eq!(made.get(order), Some(&lane))
                     }
+                    ReplayRequest::Ticket { .. } => panic!("a drop without a room"),
                 }
             }
         }

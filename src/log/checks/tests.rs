@@ -142,7 +142,7 @@ fn each_fault_is_one_line_with_the_place_and_the_remedy() {
         (|found| log(found).head = KeyState::Absent, &["/firstcome/shop/0/head: is missing or unreadable"], true),
         (
             |found| log(found).meta = KeyState::Present(meta(9, FILE)),
-            &["version 9", "reads up to 2", "upgrade it"],
+            &["version 9", "reads up to 3", "upgrade it"],
             true,
         ),
         (

@@ -58,7 +58,9 @@ pub(super) fn prepare(
 }
 
 fn of_order(source: &MailSource<'_>, seq: Seq, event: &MailEvent) -> PreparedMail {
-    let Some(kind) = MailKind::of_event(&event.kind, event.is_awarded) else { return PreparedMail::Skipped };
+    let Some(kind) = MailKind::of_event(&event.kind, event.is_awarded || event.is_granted()) else {
+        return PreparedMail::Skipped;
+    };
     let Some(email) = event.email.as_deref() else { return PreparedMail::Skipped };
     let is_over = kind.asks_for_payment() && event.state != OrderState::AwaitingPayment;
     if source.is_late(event.at) || is_over || (kind == MailKind::Won && !event.tells_of_award) {

@@ -18,6 +18,8 @@ pub struct SecondFigures {
     pub paused: u64,
     pub limit_reached: u64,
     pub sold_out: u64,
+    /// Orders of buyers whom the waiting room had not admitted.
+    pub not_admitted: u64,
     pub other_refusals: u64,
     pub queue_wait_us: u64,
     pub queue_wait_us_max: u64,
@@ -39,6 +41,7 @@ impl SecondFigures {
             (&mut self.paused, more.paused),
             (&mut self.limit_reached, more.limit_reached),
             (&mut self.sold_out, more.sold_out),
+            (&mut self.not_admitted, more.not_admitted),
             (&mut self.other_refusals, more.other_refusals),
             (&mut self.queue_wait_us, more.queue_wait_us),
             (&mut self.commits, more.commits),
@@ -59,6 +62,7 @@ impl SecondFigures {
             self.paused,
             self.limit_reached,
             self.sold_out,
+            self.not_admitted,
             self.other_refusals,
         ]
         .into_iter()
@@ -76,7 +80,8 @@ impl SecondFigures {
 pub(super) fn first_second(connection: &Connection, drop_id: DropId) -> rusqlite::Result<Option<i64>> {
     let mut statement = connection.prepare_cached(
         "SELECT second FROM drop_seconds WHERE drop_id = ?1
-             AND max(orders, repeated, not_started, ended, paused, limit_reached, sold_out, other_refusals) > 0
+             AND (not_admitted > 0 OR
+                 max(orders, repeated, not_started, ended, paused, limit_reached, sold_out, other_refusals) > 0)
          ORDER BY second LIMIT 1",
     )?;
     statement.query_row(params![drop_id], |row| row.get(0)).optional()
@@ -92,7 +97,7 @@ pub(super) fn rows_after(
 ) -> rusqlite::Result<Option<i64>> {
     let mut statement = connection.prepare_cached(
         "SELECT second, orders, units, other_commands, repeated, key_reused, not_started, ended, paused, limit_reached,
-             sold_out, other_refusals, queue_wait_us, queue_wait_us_max, commits, commit_us
+             sold_out, other_refusals, queue_wait_us, queue_wait_us_max, commits, commit_us, not_admitted
          FROM drop_seconds WHERE drop_id = ?1 AND second > ?2 ORDER BY second LIMIT ?3",
     )?;
     let mut rows = statement.query(params![drop_id, after, limit])?;
@@ -123,5 +128,6 @@ fn figures_of(row: &Row<'_>) -> rusqlite::Result<SecondFigures> {
         queue_wait_us_max: count(13)?,
         commits: count(14)?,
         commit_us: count(15)?,
+        not_admitted: count(16)?,
     })
 }

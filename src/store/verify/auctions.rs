@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use super::expected_row::{ExpectedRow, detail_of};
 use super::report::VerifyReport;
 use super::sealed_rows::SealedRow;
+use super::words::{MissingRow, differences, seq_value};
 use crate::store::audit::AuditRow;
 use crate::types::{DropId, Seq};
 
@@ -36,7 +37,7 @@ struct AuditedAuction {
 }
 
 /// The part of an auction's row that its bids change.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
 struct AuditedBids {
     count: i64,
     current: Option<i64>,
@@ -79,12 +80,13 @@ impl AuditedAuctions {
     pub(super) fn compare(&self, connection: &Connection, report: &mut VerifyReport) -> rusqlite::Result<()> {
         let sql = format!(
             "SELECT drop_id, bids, current, leader_seq, extensions,
-                 (SELECT count(*) FROM bids WHERE auction_id = auctions.id), {} FROM auctions ORDER BY id",
+                 (SELECT count(*) FROM bids WHERE auction_id = auctions.id), {} FROM auctions ORDER BY drop_id",
             ExpectedRow::list(&COLUMNS)
         );
         let mut statement = connection.prepare(&sql)?;
         let mut rows = statement.query([])?;
         let mut auctions = 0usize;
+        let mut missing = MissingRow::of(self.0.keys().copied());
         while let Some(row) = rows.next()? {
             let id: DropId = row.get(0)?;
             let Some(told) = self.0.get(&id) else {
@@ -92,19 +94,26 @@ impl AuditedAuctions {
                 continue;
             };
             auctions = auctions.saturating_add(1);
+            missing.found(&id);
             let found =
                 AuditedBids { count: row.get(1)?, current: row.get(2)?, leader: row.get(3)?, extensions: row.get(4)? };
             let rows: i64 = row.get(5)?;
-            if found != told.bids || rows != told.bids.count {
-                report.problem(format!(
-                    "the auction of drop {id}: the row has {found:?}, the audit gives {:?}; {rows} bids have a row",
-                    told.bids
-                ));
+            let differing = differences([
+                ("bids", found.count.into(), told.bids.count.into()),
+                ("current", found.current.into(), told.bids.current.into()),
+                ("leader_seq", seq_value(found.leader), seq_value(told.bids.leader)),
+                ("extensions", found.extensions.into(), told.bids.extensions.into()),
+                ("the number of its bids' rows", rows.into(), told.bids.count.into()),
+            ]);
+            if !differing.is_empty() {
+                report.problem(format!("the auction of drop {id}: {differing}"));
             }
             told.row.compare(row, 6, format_args!("the auction of drop {id}"), report)?;
         }
-        if auctions != self.0.len() {
-            report.problem(format!("{} auctions were created, {auctions} have a row", self.0.len()));
+        if let Some(id) = missing.first() {
+            let created = self.0.len();
+            let none = format_args!("the auction of drop {id} has none");
+            report.problem(format!("{created} auctions were created, {auctions} have a row: {none}"));
         }
         Ok(())
     }
@@ -140,14 +149,11 @@ impl AuditedAuction {
             *leader = Some(row.seq);
         }
         if (bid.current, bid.at) != (row.amount, row.at) {
-            report.problem(format!(
-                "bid {}: its row has the price {:?} and the instant {}, the audit gives {:?} and {}",
-                row.seq,
-                bid.current,
-                bid.at.get(),
-                row.amount,
-                row.at.get()
-            ));
+            let differing = differences([
+                ("its price", bid.current.into(), row.amount.into()),
+                ("its instant", bid.at.get().into(), row.at.get().into()),
+            ]);
+            report.problem(format!("bid {}: {differing}", row.seq));
         }
         // As `bidding::end_after_bid` moves the end.
         let number = |column: &str| self.row.number(column);

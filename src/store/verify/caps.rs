@@ -71,7 +71,7 @@ impl AuditedCaps {
     ) {
         let identities = match sealed {
             SealedRow::Order(seal) => seal.identities,
-            SealedRow::Bid(_) | SealedRow::None => IdentityDigests::default(),
+            SealedRow::Bid(_) | SealedRow::Standby(_) | SealedRow::None => IdentityDigests::default(),
         };
         let told: Vec<IdentityKind> = row.detail.as_ref().map(|_| kinds_of(row)).unwrap_or_default();
         if !identities.iter().map(|(kind, _)| kind).eq(told.iter().copied()) {

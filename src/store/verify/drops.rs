@@ -8,10 +8,11 @@ use serde_json::Value as Json;
 
 use super::expected_row::{ExpectedRow, detail_of};
 use super::report::VerifyReport;
+use super::standby::is_granted;
 use crate::store::audit::AuditRow;
 use crate::types::{DropId, IdentityKind, Seq};
 
-const COLUMNS: [&str; 22] = [
+const COLUMNS: [&str; 24] = [
     "sku",
     "name",
     "description",
@@ -34,6 +35,8 @@ const COLUMNS: [&str; 22] = [
     "phone_limit",
     "payment_limit",
     "address_limit",
+    "standby",
+    "blind_ms",
 ];
 /// Returns the column of a cap.
 const fn limit_of(kind: IdentityKind) -> &'static str {
@@ -106,9 +109,10 @@ impl AuditedDrop {
         let mut made =
             AuditedDrop { row: expected, last_seq: row.seq, version: row.seq, reservation_ms: None, payment_ms: None };
         made.row.set("revision", 1);
-        for flag in ["paused", "ended", "mismatch"] {
+        for flag in ["paused", "ended", "mismatch", "standby"] {
             made.row.set(flag, 0);
         }
+        made.row.default_to("blind_ms", 0);
         made.row.default_to("challenge", "none".to_string());
         made.row.default_to("challenge_below", "verified".to_string());
         for kind in IdentityKind::ALL {
@@ -160,6 +164,11 @@ impl AuditedDrop {
         self.payment_ms = self.row.number("payment_seconds").map(in_ms);
     }
 
+    fn move_standby(&mut self, buyers: i64) {
+        let before = self.row.number("standby").unwrap_or(0);
+        self.row.set("standby", before.saturating_add(buyers));
+    }
+
     fn change(&mut self, row: &AuditRow) {
         let moved = row.quantity.unwrap_or(0) != 0;
         if row.order.is_none() {
@@ -182,9 +191,16 @@ impl AuditedDrop {
                 self.note_times();
             }
             "drop_started" => self.row.set("started", 1),
-            "drop_ended" => self.row.set("ended", 1),
+            "standby_joined" => self.move_standby(1),
+            "standby_left" => self.move_standby(-1),
+            "order_reserved" if is_granted(row) => self.move_standby(-1),
+            "drop_ended" => {
+                self.row.set("ended", 1);
+                self.row.set("standby", 0);
+            }
             "drop_closed" => {
                 self.row.set("ended", 1);
+                self.row.set("standby", 0);
                 self.row.set("ends_at_ms", row.at.get());
             }
             "drop_paused" => self.row.set("paused", 1),

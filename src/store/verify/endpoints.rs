@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::expected_row::{ExpectedRow, detail_of};
 use super::report::VerifyReport;
+use super::words::{MissingRow, differences};
 use crate::engine::endpoints::OLD_SECRET_MS;
 use crate::store::audit::AuditRow;
 use crate::store::seals::{self, SECRET_CHECK, URL_CHECK};
@@ -26,7 +27,7 @@ struct AuditedEndpoint {
 }
 
 /// A delivery that failed, by its last mark.
-#[derive(PartialEq, Eq, Debug)]
+#[derive(PartialEq, Eq)]
 struct AuditedDelivery {
     attempts: i64,
     /// The next attempt; `None` if it was given up.
@@ -117,11 +118,14 @@ impl AuditedEndpoints {
         report: &mut VerifyReport,
     ) -> rusqlite::Result<()> {
         let mut found = 0usize;
-        let sql = format!("SELECT id, url, secret, old_secret, {} FROM endpoints", ExpectedRow::list(&COLUMNS));
+        let sql =
+            format!("SELECT id, url, secret, old_secret, {} FROM endpoints ORDER BY id", ExpectedRow::list(&COLUMNS));
         let mut statement = connection.prepare(&sql)?;
         let mut rows = statement.query([])?;
+        let mut missing = MissingRow::of(self.endpoints.keys().copied());
         while let Some(row) = rows.next()? {
             let id = row.get::<_, Seq>(0)?.get();
+            missing.found(&id);
             let Some(told) = self.endpoints.get(&id) else {
                 report.problem(format!("endpoint {id} has a row, but no event created it"));
                 continue;
@@ -140,35 +144,44 @@ impl AuditedEndpoints {
                 }
             }
         }
-        if found != self.endpoints.len() {
-            report.problem(format!("{} endpoints are in the audit, {found} have a row", self.endpoints.len()));
+        if let Some(id) = missing.first() {
+            let told = self.endpoints.len();
+            report.problem(format!("{told} endpoints are in the audit, {found} have a row: endpoint {id} has none"));
         }
         self.compare_deliveries(connection, report)
     }
 
     fn compare_deliveries(&self, connection: &Connection, report: &mut VerifyReport) -> rusqlite::Result<()> {
-        let mut waiting = self.deliveries.values().filter(|told| told.next_at.is_some()).count();
-        let mut statement =
-            connection.prepare("SELECT endpoint_id, seq, attempts, next_at_ms, trouble FROM deliveries")?;
+        // The oldest dead letters may be deleted, because their number is bounded; those that wait may not.
+        let waiting = self.deliveries.iter().filter(|(_, told)| told.next_at.is_some());
+        let mut missing = MissingRow::of(waiting.map(|(place, _)| *place));
+        let mut statement = connection.prepare(
+            "SELECT endpoint_id, seq, attempts, next_at_ms, trouble FROM deliveries ORDER BY endpoint_id, seq",
+        )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let place = (row.get::<_, Seq>(0)?.get(), row.get::<_, Seq>(1)?.get());
             let trouble: AttemptError = row.get(4)?;
             let found = AuditedDelivery { attempts: row.get(2)?, next_at: row.get(3)?, trouble: trouble.to_string() };
-            if found.next_at.is_some() {
-                waiting = waiting.wrapping_sub(1);
-            }
-            if self.deliveries.get(&place) != Some(&found) {
-                let (endpoint, seq) = place;
+            missing.found(&place);
+            let (endpoint, seq) = place;
+            let Some(told) = self.deliveries.get(&place) else {
                 report.problem(format!(
-                    "the delivery of event {seq} to endpoint {endpoint}: the row has {found:?}, the audit gives {:?}",
-                    self.deliveries.get(&place)
+                    "the delivery of event {seq} to endpoint {endpoint} has a row, but no mark of the audit"
                 ));
+                continue;
+            };
+            let differing = differences([
+                ("attempts", found.attempts.into(), told.attempts.into()),
+                ("next_at_ms", found.next_at.into(), told.next_at.into()),
+                ("trouble", found.trouble.into(), told.trouble.clone().into()),
+            ]);
+            if !differing.is_empty() {
+                report.problem(format!("the delivery of event {seq} to endpoint {endpoint}: {differing}"));
             }
         }
-        // The oldest dead letters may be deleted, because their number is bounded; those that wait may not.
-        if waiting != 0 {
-            report.problem("the number of waiting deliveries and the audit differ".into());
+        if let Some((endpoint, seq)) = missing.first() {
+            report.problem(format!("the delivery of event {seq} to endpoint {endpoint} waits, but has no row"));
         }
         Ok(())
     }
@@ -213,6 +226,6 @@ fn text(detail: &Json, member: &str) -> Option<String> {
 fn set_events(expected: &mut ExpectedRow, detail: &Json) {
     let names = detail["events"].as_array().map(|names| names.iter().filter_map(Json::as_str));
     if let Some(Ok(filter)) = names.map(EventFilter::of_names) {
-        expected.set("events", i64::from(filter.get()));
+        expected.set("events", filter.get().cast_signed());
     }
 }

@@ -7,6 +7,7 @@ use rusqlite::types::Value;
 use serde_json::Value as Json;
 
 use super::report::VerifyReport;
+use super::words::shown;
 use crate::store::audit::AuditRow;
 
 /// Returns the detail of an audit row; null where it has none.
@@ -100,7 +101,8 @@ impl ExpectedRow {
             let Some(expected) = expected else { continue };
             let found: Value = row.get(first.saturating_add(at))?;
             if found != *expected {
-                report.problem(format!("{subject}: {column} is {found:?}, the audit gives {expected:?}"));
+                let (found, expected) = (shown(&found), shown(expected));
+                report.problem(format!("{subject}: {column} is {found}, the audit gives {expected}"));
             }
         }
         Ok(())

@@ -1,9 +1,9 @@
 //! Rows of payments, of the inbox, of sessions and of idempotency keys, compared with their events.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row, Rows, Statement};
 
 use super::expected_row::detail_of;
 use super::report::VerifyReport;
@@ -20,9 +20,9 @@ pub(super) struct OrderPayments {
     paying: u64,
 }
 
-/// The payments of one order by their rows.
-#[derive(Default)]
-pub(super) struct PaymentRows {
+/// The sums of the rows of an order's payments.
+#[derive(Clone, Copy, Default)]
+pub(super) struct PaymentSums {
     /// Received, refunded and due amounts, in the currency of the drop.
     pub(super) sums: (i64, i64, i64),
     pub(super) payments: OrderPayments,
@@ -89,33 +89,74 @@ impl OrderPayments {
     }
 }
 
-/// Returns the payments of each order that has some.
-pub(super) fn payments_by_order(connection: &Connection) -> rusqlite::Result<BTreeMap<Seq, PaymentRows>> {
-    let mut orders: BTreeMap<Seq, PaymentRows> = BTreeMap::new();
-    let mut statement = connection.prepare(
-        "SELECT order_seq, seq, provider, reference, foreign_currency, received, pays, refunded, refund_due
-         FROM payments ORDER BY order_seq, seq",
-    )?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (received, pays): (i64, bool) = (row.get(5)?, row.get(6)?);
-        // Nothing was received: a provider's event that came before its payment.
-        if received == 0 && !pays {
-            continue;
-        }
-        let order = orders.entry(row.get(0)?).or_default();
-        let foreign = row.get_ref(4)?.as_str_or_null()?;
-        let (provider, reference) = (row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str()?);
-        let seq = row.get::<_, Seq>(1)?.get();
-        order.payments.count(&ConstantPart { seq, provider, reference, foreign, received }, pays);
-        if foreign.is_none() {
-            let (all, refunded, due) = &mut order.sums;
-            *all = all.saturating_add(received);
-            *refunded = refunded.saturating_add(row.get(7)?);
-            *due = due.saturating_add(row.get(8)?);
-        }
+/// Selects the payments in the order of the orders' numbers, without providers' events that came before their payment.
+pub(super) const PAYMENTS: &str =
+    "SELECT order_seq, seq, provider, reference, foreign_currency, received, pays, refunded, refund_due
+     FROM payments WHERE received <> 0 OR pays <> 0 ORDER BY order_seq, seq";
+
+/// The rows of [`PAYMENTS`], read along with the orders.
+pub(super) struct PaymentRows<'stmt> {
+    rows: Rows<'stmt>,
+    /// The next payment, and the number of its order.
+    next: Option<(Seq, PaymentSums)>,
+}
+
+impl<'stmt> PaymentRows<'stmt> {
+    pub(super) fn begin(statement: &'stmt mut Statement<'_>) -> rusqlite::Result<PaymentRows<'stmt>> {
+        let mut payments = PaymentRows { rows: statement.query([])?, next: None };
+        payments.step()?;
+        Ok(payments)
     }
-    Ok(orders)
+
+    fn step(&mut self) -> rusqlite::Result<()> {
+        self.next = match self.rows.next()? {
+            None => None,
+            Some(row) => Some((row.get(0)?, payment_of(row)?)),
+        };
+        Ok(())
+    }
+
+    /// Returns the number of the next order before `order` that has payments, and passes over them.
+    pub(super) fn next_before(&mut self, order: Seq) -> rusqlite::Result<Option<Seq>> {
+        let Some(found) = self.next.map(|(seq, _)| seq).filter(|seq| *seq < order) else { return Ok(None) };
+        self.of(found)?;
+        Ok(Some(found))
+    }
+
+    /// Returns what the payments of an order say, which is the next that has some, and passes over them.
+    pub(super) fn of(&mut self, order: Seq) -> rusqlite::Result<PaymentSums> {
+        let mut sums = PaymentSums::default();
+        while let Some((seq, payment)) = self.next
+            && seq == order
+        {
+            sums.add(&payment);
+            self.step()?;
+        }
+        Ok(sums)
+    }
+}
+
+fn payment_of(row: &Row<'_>) -> rusqlite::Result<PaymentSums> {
+    let (received, pays): (i64, bool) = (row.get(5)?, row.get(6)?);
+    let foreign = row.get_ref(4)?.as_str_or_null()?;
+    let (provider, reference) = (row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str()?);
+    let seq = row.get::<_, Seq>(1)?.get();
+    let mut payment = PaymentSums::default();
+    payment.payments.count(&ConstantPart { seq, provider, reference, foreign, received }, pays);
+    if foreign.is_none() {
+        payment.sums = (received, row.get(7)?, row.get(8)?);
+    }
+    Ok(payment)
+}
+
+impl PaymentSums {
+    fn add(&mut self, payment: &PaymentSums) {
+        let ((received, refunded, due), of) = (self.sums, payment.sums);
+        self.sums = (received.saturating_add(of.0), refunded.saturating_add(of.1), due.saturating_add(of.2));
+        let OrderPayments { payments, paying } = payment.payments;
+        self.payments.payments = self.payments.payments.wrapping_add(payments);
+        self.payments.paying = self.payments.paying.wrapping_add(paying);
+    }
 }
 
 /// Checks of idempotency keys and sessions by the audit.
@@ -174,17 +215,20 @@ impl AuditedMoney {
         key: &DigestKey,
         report: &mut VerifyReport,
     ) -> rusqlite::Result<()> {
-        let mut statement = connection.prepare(
-            "SELECT keys.seq, keys.digest, keys.params, keys.at_ms = audit.at_ms AND audit.kind IN
-                 ('drop_created', 'auction_created', 'endpoint_created', 'order_refunded', 'refund_requested', 'bid_placed')
-             FROM keys LEFT JOIN audit ON audit.seq = keys.seq",
+        let mut statement = connection.prepare("SELECT seq, digest, params, at_ms FROM keys")?;
+        let keys = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        let mut keys: Vec<(Seq, Digest, Digest, i64)> = keys.collect::<Result<_, _>>()?;
+        // The table is in the order of digests: in that of events their pages are read one after another.
+        keys.sort_unstable_by_key(|(seq, ..)| *seq);
+        let mut event = connection.prepare(
+            "SELECT at_ms = ?2 AND kind IN ('drop_created', 'auction_created', 'endpoint_created', 'order_refunded',
+                 'refund_requested', 'bid_placed')
+             FROM audit WHERE seq = ?1",
         )?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let (seq, digest, params): (Seq, Digest, Digest) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let of_its_event = row.get::<_, Option<bool>>(3)?.unwrap_or(false);
+        for (seq, digest, params, at) in keys {
+            let of_its_event: Option<bool> = event.query_row((seq, at), |row| row.get(0)).optional()?;
             let sealed = self.keys.get(&seq).is_none_or(|check| *check == seals::of_command_key(key, &digest, &params));
-            if !of_its_event || !sealed {
+            if of_its_event != Some(true) || !sealed {
                 report.problem(format!("the idempotency key of event {seq} and the audit differ"));
             }
         }
@@ -197,14 +241,16 @@ impl AuditedMoney {
         key: &DigestKey,
         report: &mut VerifyReport,
     ) -> rusqlite::Result<()> {
-        let mut found = 0usize;
+        let (mut found, mut told) = (0usize, 0usize);
         let mut statement = connection.prepare("SELECT order_seq, at_ms, provider, reference, url FROM sessions")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (order, at, provider): (Seq, i64, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
             let (reference, url) = (row.get_ref(3)?.as_str()?, row.get_ref(4)?.as_str()?);
             found = found.saturating_add(1);
-            let same = self.sessions.get(&order).is_some_and(|(told_at, told_provider, check)| {
+            let session = self.sessions.get(&order);
+            told = told.saturating_add(usize::from(session.is_some()));
+            let same = session.is_some_and(|(told_at, told_provider, check)| {
                 let sealed = check.as_ref().is_none_or(|check| *check == seals::of_session(key, reference, url));
                 sealed && *told_at == at && *told_provider == provider
             });
@@ -212,10 +258,26 @@ impl AuditedMoney {
                 report.problem(format!("order {order}: its payment session and the audit differ"));
             }
         }
-        if found != self.sessions.len() {
-            report.problem(format!("{} orders had a payment session, {found} have a row", self.sessions.len()));
+        if told < self.sessions.len()
+            && let Some(order) = self.first_without_session(connection)?
+        {
+            let had = self.sessions.len();
+            let none = format_args!("that of order {order} has none");
+            report.problem(format!("{had} orders had a payment session, {found} have a row: {none}"));
         }
         Ok(())
+    }
+
+    fn first_without_session(&self, connection: &Connection) -> rusqlite::Result<Option<Seq>> {
+        let mut row = connection.prepare("SELECT 1 FROM sessions WHERE order_seq = ?1")?;
+        let mut orders: Vec<Seq> = self.sessions.keys().copied().collect();
+        orders.sort_unstable();
+        for order in orders {
+            if !row.exists([order])? {
+                return Ok(Some(order));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -247,7 +309,13 @@ pub(super) fn check_inbox(connection: &Connection, key: &DigestKey, report: &mut
         .optional()?
         .unwrap_or(0);
     if recorded != found {
-        report.problem(format!("{recorded} events of providers were recorded, {found} are in the inbox"));
+        let first: Option<Seq> = connection.query_row(
+            "SELECT min(seq) FROM audit WHERE kind = 'provider_event_recorded' AND seq NOT IN (SELECT seq FROM inbox)",
+            [],
+            |row| row.get(0),
+        )?;
+        let none = first.map_or_else(String::new, |seq| format!(": event {seq} is not"));
+        report.problem(format!("{recorded} events of providers were recorded, {found} are in the inbox{none}"));
     }
     Ok(())
 }

@@ -6,12 +6,16 @@ use std::fmt;
 use super::auctions::AuditedAuctions;
 use super::bidders::AuditedAwards;
 use super::caps::AuditedCaps;
+use super::draws::AuditedDraws;
 use super::drops::AuditedDrops;
 use super::endpoints::AuditedEndpoints;
 use super::money::AuditedMoney;
+use super::order_rows::StoredOrder;
 use super::orders::AuditedOrders;
 use super::report::VerifyReport;
-use super::sealed_rows::SealedRow;
+use super::rooms::AuditedRooms;
+use super::sealed_rows::{SealedRow, makes_order};
+use super::standby::AuditedLines;
 use super::tiers::AuditedTiers;
 use crate::store::audit::AuditRow;
 use crate::types::{DropId, Seq};
@@ -40,18 +44,31 @@ pub(super) struct AuditRecount {
     pub(super) drops: AuditedDrops,
     pub(super) auctions: AuditedAuctions,
     pub(super) awards: AuditedAwards,
+    pub(super) lines: AuditedLines,
     pub(super) orders: AuditedOrders,
     pub(super) money: AuditedMoney,
     pub(super) endpoints: AuditedEndpoints,
     caps: AuditedCaps,
     pub(super) tiers: AuditedTiers,
+    pub(super) rooms: AuditedRooms,
+    pub(super) draws: AuditedDraws,
     subjects: HashMap<DropId, Seq>,
 }
 
 impl AuditRecount {
-    pub(super) fn add(&mut self, row: &AuditRow, sealed: &SealedRow<'_>, report: &mut VerifyReport) {
+    /// Adds a row of the audit, with the row that its event made; an order has its whole row beside it.
+    pub(super) fn add(
+        &mut self,
+        row: &AuditRow,
+        sealed: &SealedRow<'_>,
+        order_row: Option<StoredOrder>,
+        report: &mut VerifyReport,
+    ) {
         let units = row.quantity.unwrap_or(0);
         self.check_previous(row, report);
+        if let Some(order_row) = &order_row {
+            self.orders.add_row(order_row, report);
+        }
         if let Some(drop_id) = row.drop_id {
             let stock = self.stocks.entry(drop_id).or_default();
             match &*row.kind {
@@ -69,7 +86,7 @@ impl AuditRecount {
                 _ => {}
             }
             if stock.held < 0 || stock.sold < 0 || stock.held.saturating_add(stock.sold) > stock.total {
-                report.problem(format!("drop {drop_id} is oversold after event {}: {stock:?}", row.seq));
+                report.problem(format!("drop {drop_id} is oversold after event {}: {stock}", row.seq));
             }
         }
         if row.drop_id.is_none() {
@@ -83,17 +100,31 @@ impl AuditRecount {
             self.drops.add(drop_id, row);
             self.auctions.add(drop_id, row, sealed, report);
             self.awards.add(row);
+            self.lines.add(drop_id, row, &self.draws, report);
+            self.rooms.add(drop_id, row, report);
+            if self.draws.concern(drop_id, row) {
+                let (tickets, recorded) = (self.rooms.buyers_of(drop_id), self.lines.buyers_of(drop_id));
+                let count = u32::try_from(tickets.len().saturating_add(recorded.len())).unwrap_or(u32::MAX);
+                self.draws.add(drop_id, row, count, tickets.chain(recorded), report);
+            }
         }
         self.money.add(row);
         if let (Some(order), Some(drop_id)) = (row.order, row.drop_id) {
-            self.orders.add(order, drop_id, row, self.drops.get(drop_id), report);
-            self.caps.add(order, drop_id, row, sealed, self.drops.get(drop_id), report);
+            let known = self.drops.get(drop_id);
+            if makes_order(row) {
+                self.orders.create(order, drop_id, row, order_row, known, report);
+            } else {
+                self.orders.change(order, drop_id, row, known, report);
+            }
+            self.caps.add(order, drop_id, row, sealed, known, report);
         }
     }
 
     /// Checks that the row names the previous event of the same subject.
     fn check_previous(&mut self, row: &AuditRow, report: &mut VerifyReport) {
         let expected = match (row.order, row.drop_id) {
+            // A new order has no event yet.
+            (Some(order), _) if order == row.seq => Seq::ZERO,
             (Some(order), _) => self.orders.last_seq(order),
             (None, Some(drop_id)) => self.subjects.insert(drop_id, row.seq).unwrap_or_default(),
             (None, None) => Seq::ZERO,
@@ -142,7 +173,12 @@ mod tests {
                 // No event has its own number as that of its predecessor.
                 let prev_seq = if altered == Some(index) { seq } else { prev_seq };
                 recount.check_previous(&row(seq, prev_seq, kind, drop_id, order), &mut report);
-                recount.add(&row(seq, prev_seq, kind, drop_id, order), &SealedRow::None, &mut VerifyReport::default());
+                recount.add(
+                    &row(seq, prev_seq, kind, drop_id, order),
+                    &SealedRow::None,
+                    None,
+                    &mut VerifyReport::default(),
+                );
             }
             report.problems
         };
@@ -152,7 +188,7 @@ mod tests {
             assert_eq!(problems_with(Some(index)), [expected]);
         }
         let mut report = VerifyReport::default();
-        AuditRecount::default().add(&row(1, 1, "drop_created", Some(1), None), &SealedRow::None, &mut report);
+        AuditRecount::default().add(&row(1, 1, "drop_created", Some(1), None), &SealedRow::None, None, &mut report);
         assert!(report.problems.iter().any(|problem| problem.contains("predecessor")), "{:?}", report.problems);
     }
 }

@@ -36,6 +36,15 @@ impl VerifyReport {
             self.problems.push(sentence);
         }
     }
+
+    /// Puts the problems of another report before its own.
+    pub(super) fn after(mut self, mut first: VerifyReport) -> VerifyReport {
+        self.problem_count = self.problem_count.saturating_add(first.problem_count);
+        first.problems.append(&mut self.problems);
+        first.problems.truncate(PROBLEMS_LISTED_MAX);
+        self.problems = first.problems;
+        self
+    }
 }
 
 #[cfg(test)]
@@ -49,6 +58,19 @@ mod tests {
             report.problem(number.to_string());
         }
         assert_eq!(report.problem_count, 250);
+        let listed: Vec<String> = (0..PROBLEMS_LISTED_MAX).map(|number| number.to_string()).collect();
+        assert_eq!(report.problems, listed);
+    }
+
+    #[test]
+    fn the_problems_of_two_reports_are_listed_one_after_the_other_and_all_are_counted() {
+        let with = |numbers: std::ops::Range<u32>| {
+            let mut report = VerifyReport::default();
+            numbers.for_each(|number| report.problem(number.to_string()));
+            report
+        };
+        let report = with(60..120).after(with(0..60));
+        assert_eq!(report.problem_count, 120);
         let listed: Vec<String> = (0..PROBLEMS_LISTED_MAX).map(|number| number.to_string()).collect();
         assert_eq!(report.problems, listed);
     }

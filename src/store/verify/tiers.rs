@@ -43,21 +43,23 @@ impl AuditedTiers {
         key: &DigestKey,
         report: &mut VerifyReport,
     ) -> rusqlite::Result<()> {
-        let mut found = 0usize;
+        let (mut found, mut missing) = (0usize, self.0.iter().collect::<BTreeMap<_, _>>());
         let sql = format!("SELECT buyer, seq, {} FROM buyer_tiers", ExpectedRow::list(&COLUMNS));
         let mut statement = connection.prepare(&sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (buyer, seq): (String, i64) = (row.get(0)?, row.get(1)?);
-            let Some(told) = self.0.get(&hex::encode(&key.buyer(&buyer).0)) else {
+            let Some(told) = missing.remove(&hex::encode(&key.buyer(&buyer).0)) else {
                 report.problem(format!("the tier of event {seq} has a row of a buyer that no event gave one"));
                 continue;
             };
             found = found.saturating_add(1);
             told.compare(row, 2, format_args!("the tier of event {seq}"), report)?;
         }
-        if found != self.0.len() {
-            report.problem(format!("{} tiers of buyers are in the audit, {found} have a row", self.0.len()));
+        if let Some(seq) = missing.values().filter_map(|told| told.number("seq")).min() {
+            let told = self.0.len();
+            let none = format_args!("that of event {seq} has none");
+            report.problem(format!("{told} tiers of buyers are in the audit, {found} have a row: {none}"));
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ const MEDIA = { ".js": "text/javascript; charset=utf-8", ".css": "text/css; char
 
 // The texts of the component: those that its own sources name, of every language, in its one file.
 const COMPONENT_TEXTS =
-  /^((state|clock|time|try|lost|component)\.|problem\.(?!bid-too-low)|drop\.(each|left|held|sold|limit|quantity|fewer|more|reserve_total|reserving|promise|not_yet|paused|paused_text|ended|ended_text|sold_out_\w+|try|next_return|came_back|have_order|open_order|offline)\b|order\.(number|item|amount|left|reserved|awaiting|paid|paid_text|expired|expired_text|cancelled|cancelled_by_shop|cancelled_text|refund_due|refund_due_text|refunded_title|refunded_text|proceed|give_back|sending|email|phone|address)$)/;
+  /^((state|clock|time|try|lost|component)\.|problem\.(?!bid-too-low)|drop\.(each|left|held|sold|limit|quantity|fewer|more|reserve_total|reserving|promise|not_yet|paused|paused_text|ended|ended_text|sold_out_\w+|next_return|came_back|have_order|open_order|offline)\b|order\.(number|item|amount|left|reserved|awaiting|paid|paid_text|expired|expired_text|cancelled|cancelled_by_shop|cancelled_text|refund_due|refund_due_text|refunded_title|refunded_text|proceed|give_back|sending|email|phone|address|optional)$|standby\.(?!chip|keep_page)|blind\.(title|text|wait|soon|leave|left|missed|missed_text|rule\.\w+)$|room\.(closed|open|opens_in|starts_in|keep_open|rule_\w+|drawing_text|take|taking|number|drawing|line|place|ahead|waiting_text|short_text\.\w+|turn|turn_text|turn_none|turn_paused|passed|passed_text|none)$)/;
 const componentTexts = {
   name: "component-texts",
   setup(build) {

@@ -10,12 +10,13 @@ use crate::api::json::report::{DropReport, Outcomes, ReportPoint, ReportTimeline
 type OutcomeKind = (&'static str, &'static str, fn(&Outcomes) -> u64);
 
 /// Outcomes in the order in which they stand on each other.
-const OUTCOMES: [OutcomeKind; 6] = [
+const OUTCOMES: [OutcomeKind; 7] = [
     ("reserved", "sold", |outcomes| outcomes.reserved),
-    ("repeats and operators' commands", "pale", |outcomes| outcomes.other_accepted.saturating_add(outcomes.repeated)),
+    ("repeats and other commands", "pale", |outcomes| outcomes.other_accepted.saturating_add(outcomes.repeated)),
     ("sold out", "red", |outcomes| outcomes.sold_out),
     ("over the limit", "held", |outcomes| outcomes.limit_reached),
     ("not on sale", "grey", not_open),
+    ("not admitted", "blue", |outcomes| outcomes.not_admitted),
     ("other refusals", "violet", |outcomes| outcomes.key_reused.saturating_add(outcomes.other_refused)),
 ];
 
@@ -71,7 +72,7 @@ fn values(timeline: &ReportTimeline, of: impl Fn(&ReportPoint) -> u64) -> Vec<f6
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a height in a picture needs fewer digits")]
-fn as_float(number: u64) -> f64 {
+pub(super) fn as_float(number: u64) -> f64 {
     number as f64
 }
 
@@ -86,7 +87,7 @@ fn moments(report: &DropReport) -> Vec<Moment> {
         .collect()
 }
 
-fn legend(kinds: &[(&str, &str)]) -> Markup {
+pub(super) fn legend(kinds: &[(&str, &str)]) -> Markup {
     html! { ul.legend { @for (class, words) in kinds { li class=(class) { span { (words) } } } } }
 }
 
@@ -170,7 +171,7 @@ fn outcomes(report: &DropReport, whole: &ReportTimeline) -> Markup {
         section {
             h2 { "Requests by outcome" }
             p {
-                "Requests for orders of this drop per second, and operators' commands on it, by outcome. "
+                "Requests that were decided for this drop per second, by outcome: orders, tickets of a waiting room, and other commands on it. "
                 (count(commands.decided)) " in all, at most " (count(commands.peak_per_second)) " in one second. "
                 "Each colour is an outcome; the height is the mean over a point."
             }
@@ -201,28 +202,45 @@ fn outcome_chart(report: &DropReport, timeline: &ReportTimeline) -> Chart {
 }
 
 /// A bar of a list: its words, its colour, its share of the longest, and its number in words.
-struct Bar {
-    words: String,
-    class: &'static str,
-    value: u64,
-    number: String,
+pub(super) struct Bar {
+    pub(super) words: String,
+    pub(super) class: &'static str,
+    pub(super) value: u64,
+    pub(super) number: String,
 }
 
-fn bars(list: &[Bar]) -> Markup {
-    let longest = list.iter().map(|bar| bar.value).max().unwrap_or(0).max(1);
+pub(super) fn bars(list: &[Bar]) -> Markup {
+    bars_of(list, list.iter().map(|bar| bar.value).max().unwrap_or(0))
+}
+
+/// Draws bars as shares of a value that may be larger than each of them.
+pub(super) fn bars_of(list: &[Bar], longest: u64) -> Markup {
     html! {
-        table.bars {
-            @for bar in list {
-                tr {
-                    th scope="row" { (bar.words) }
-                    td {
-                        svg width="100%" height="18" aria-hidden="true" {
-                            rect class=(bar.class) width=(format!("{:.2}%", as_float(bar.value) * 100.0 / as_float(longest))) height="18" {}
-                        }
-                    }
-                    td.number { (bar.number) }
+        table.bars { @for bar in list { tr { th scope="row" { (bar.words) } (bar.cells(longest)) } } }
+    }
+}
+
+/// Draws two bars under each other for each row, which has the words of the first.
+pub(super) fn pairs_of_bars(list: &[[Bar; 2]], longest: u64) -> Markup {
+    html! {
+        table.bars.pairs {
+            @for [first, second] in list {
+                tbody {
+                    tr { th scope="rowgroup" rowspan="2" { (first.words) } (first.cells(longest)) }
+                    tr { (second.cells(longest)) }
                 }
             }
+        }
+    }
+}
+
+impl Bar {
+    /// The cells of its row; a sign of percent stays beside its number.
+    fn cells(&self, longest: u64) -> Markup {
+        let width = format!("{:.2}%", as_float(self.value) * 100.0 / as_float(longest.max(1)));
+        html! {
+            td { svg width="100%" height="18" aria-hidden="true" { rect class=(self.class) width=(width) height="18" {} } }
+            td.number { (self.number.replace(" %", "\u{a0}%")) }
         }
     }
 }
@@ -318,6 +336,8 @@ fn lost_demand(report: &DropReport) -> Markup {
         bar("sold out", "red", lost.refused_sold_out),
         bar("over the limit", "held", lost.refused_limit_reached),
         bar("not on sale", "grey", lost.refused_not_open),
+        bar("not admitted", "blue", report.commands.outcomes.not_admitted),
+        bar("other reasons", "violet", report.commands.outcomes.other_refused),
     ];
     let any = list.iter().any(|bar| bar.value > 0);
     html! {
@@ -327,11 +347,11 @@ fn lost_demand(report: &DropReport) -> Markup {
                 p {
                     "Requests that were refused, by reason. One buyer may have sent many of them, and the units that they asked for are not recorded. "
                     (counted(lost.units_returned, "unit")) " came back from orders that were not kept; "
-                    (counted(lost.units_left_over, "unit")) " are free although buyers were refused before."
+                    (counted(lost.units_left_over, "unit")) " are free although buyers were refused as sold out before."
                 }
                 figure { (bars(&list)) }
             } @else {
-                p { "No request was refused for want of units, because of the limit, or outside of the sale." }
+                p { "No request was refused." }
             }
         }
     }

@@ -110,7 +110,7 @@ fn outcomes(report: &DropReport) -> Markup {
         &[
             ("Decided", count(commands.decided)),
             ("Orders reserved", count(outcomes.reserved)),
-            ("Operators' commands accepted", count(outcomes.other_accepted)),
+            ("Other commands accepted", count(outcomes.other_accepted)),
             ("Repeats of earlier requests", count(outcomes.repeated)),
             ("Refused: sold out", count(outcomes.sold_out)),
             ("Refused: limit of the buyer", count(outcomes.limit_reached)),
@@ -118,7 +118,8 @@ fn outcomes(report: &DropReport) -> Markup {
             ("Refused: ended", count(outcomes.ended)),
             ("Refused: paused", count(outcomes.paused)),
             ("Refused: key of another request", count(outcomes.key_reused)),
-            ("Refused: other reasons", count(outcomes.other_refused)),
+            ("Refused: not admitted by the waiting room", count(outcomes.not_admitted)),
+            ("Refused: caps, other reasons", count(outcomes.other_refused)),
             ("Most in one second", count(commands.peak_per_second)),
             ("Busiest second", commands.peak_at.as_deref().map_or_else(|| "–".into(), instant)),
             ("Mean wait in the queue", wait(commands.queue_wait_ms_mean)),

@@ -63,8 +63,10 @@ export class Firstcome extends Listener {
   }
 
   /** Reserves units. A refusal, such as `sold-out`, is a `ProblemError`. */
-  placeOrder(drop_id: number, body: Schemas["NewOrder"], options?: KeyOptions): Promise<Order> {
-    return unwrap(this.api.POST("/v1/drops/{drop_id}/orders", { params: { path: { drop_id }, header: keyed(options) }, body }));
+  placeOrder(drop_id: number, body: Omit<Schemas["NewOrder"], "standby">, options?: KeyOptions): Promise<Order> {
+    const params = { path: { drop_id }, header: keyed(options) };
+    // Only an order with `standby` is answered with a place in the line.
+    return unwrap(this.api.POST("/v1/drops/{drop_id}/orders", { params, body })) as Promise<Order>;
   }
 
   order(order_id: string): Promise<Order> {

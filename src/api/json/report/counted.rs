@@ -5,6 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use hyper::body::Bytes;
 
+use super::fairness::FairnessReport;
 use super::{
     CommandSums, DropReport, Durations, LostDemand, MoneyReport, NotKeptSum, OrderSums, OrdersAndUnits, Outcomes,
     PlanComparison, ProviderSums, RefundSums, RejectionSum, ReportPoint, ReportTimeline, ReportedDrop,
@@ -35,6 +36,7 @@ impl DropReport {
             commands: CommandSums::of(facts),
             lost_demand: LostDemand::of(facts),
             money: MoneyReport::of(facts),
+            fairness: FairnessReport::of(facts),
             plan: plan.and_then(|plan| PlanComparison::of(facts, plan)),
             rejections,
             // Left out where the whole has points as short.
@@ -107,7 +109,7 @@ impl OrderSums {
 }
 
 impl Durations {
-    fn of(histogram: &Histogram<u64>) -> Durations {
+    pub(super) fn of(histogram: &Histogram<u64>) -> Durations {
         let quantile = |share| if histogram.is_empty() { 0 } else { histogram.value_at_quantile(share) };
         Durations {
             count: histogram.len(),
@@ -131,6 +133,7 @@ impl Outcomes {
             ended: figures.ended,
             paused: figures.paused,
             key_reused: figures.key_reused,
+            not_admitted: figures.not_admitted,
             other_refused: figures.other_refusals,
         }
     }

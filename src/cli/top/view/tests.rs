@@ -184,3 +184,19 @@ fn figures_are_short_and_tell_their_unit() {
     let shown = [0.0, 0.000_05, 0.001, 0.0123, 0.5, 1.0, 75.0, 4_000.0].map(seconds);
     assert_eq!(shown, ["0 s", "50 us", "1.0 ms", "12 ms", "500 ms", "1.0 s", "75 s", "4,000 s"]);
 }
+
+#[test]
+fn a_room_that_does_not_serve_is_not_said_to_gather_and_one_that_waits_for_a_beacon_says_since_when() {
+    let told = |more: &str| {
+        let room = "firstcome_room_tickets{drop=\"9\",state=\"waiting\"} 70\nfirstcome_room_tickets{drop=\"9\",state=\"admitted\"} 30\n";
+        let view = view_of(&[look(1, &format!("{}{room}{more}", page(100, 0)))]);
+        let shown = screen(&view, 100, 50);
+        shown.lines().find(|line| line.contains("  room, ")).expect("a line of the room").to_owned()
+    };
+    let serving = told("firstcome_room_serving{drop=\"9\"} 1\nfirstcome_room_admitted_idle{drop=\"9\"} 4\n");
+    assert!(serving.contains("room, serving: 70 wait, 30 admitted, 4 of them without an order"), "{serving}");
+    let closed = told("firstcome_room_serving{drop=\"9\"} 0\n");
+    assert!(closed.contains("room, not serving: 70 wait"), "{closed}");
+    let awaited = told("firstcome_room_serving{drop=\"9\"} 0\nfirstcome_room_beacon_wait_seconds{drop=\"9\"} 42.4\n");
+    assert!(awaited.contains("room, waits for a beacon since 42 s: 70 wait"), "{awaited}");
+}

@@ -18,6 +18,12 @@ export interface Drop {
   ends_at?: string;
   per_buyer_limit: number;
   reservation_seconds: number;
+  /** There if the drop has a waiting room. */
+  room?: unknown;
+  /** The length of its blind window, in milliseconds. */
+  blind_ms?: number;
+  /** Buyers who stand by. */
+  standby?: number;
   identity_limits?: { email?: number; phone?: number; address?: number };
 }
 
@@ -34,15 +40,22 @@ export class Offer {
   readonly #taken = h("span.soft.num");
   readonly #bar = bar("bar");
   readonly #text = h("p.soft", { part: "text" });
+  readonly #rule = h("p.soft", { part: "rule" });
   readonly #terms = h("p.soft.small", { part: "terms" });
   readonly #fewer: HTMLButtonElement;
   readonly #more: HTMLButtonElement;
   readonly #quantity: HTMLInputElement;
   readonly #stepper = h("div.stepper", { part: "stepper" });
   readonly #fields = h("div.tight", { part: "fields" });
+  readonly #line = h("p.soft");
+  #email: HTMLElement | undefined;
   readonly #form = h("form", { part: "form" });
   #drop: Drop | undefined;
   #isOpen = false;
+  /** False while a waiting room keeps the form closed. */
+  isTurn = true;
+  /** True while the buyer has a place in the line. */
+  standsBy = false;
 
   constructor(private readonly words: Words, notice: HTMLElement, buy: () => void) {
     const { t } = words;
@@ -68,6 +81,8 @@ export class Offer {
       h("p.price", { part: "price" }, this.#price, " ", h("span.soft", {}, t("drop.each"))),
       h("div.tight", { part: "stock" }, h("p.row.small", {}, this.#left, this.#taken), this.#bar),
       this.#text,
+      this.#rule,
+      this.#line,
       notice,
       this.#form,
     );
@@ -95,9 +110,15 @@ export class Offer {
   wish(): Wish {
     const contact: Record<string, string> = {};
     for (const field of this.#fields.querySelectorAll<HTMLInputElement | HTMLTextAreaElement>("[name]")) {
-      if (field.value.trim() !== "") contact[field.name] = field.value;
+      if (field.value.trim() !== "" && field.closest("[hidden]") === null) contact[field.name] = field.value;
     }
-    return Object.keys(contact).length > 0 ? { quantity: this.quantity, contact } : { quantity: this.quantity };
+    const [has, standby] = [Object.keys(contact).length > 0, this.canStandBy];
+    return { quantity: this.quantity, ...(standby ? { standby } : {}), ...(has ? { contact } : {}) };
+  }
+
+  /** Others than admitted buyers of a room may stand by while every unit is sold. */
+  private get canStandBy(): boolean {
+    return this.#drop?.state === "sold_out" && (this.isTurn || this.#drop.held === 0);
   }
 
   take(drop: Drop): void {
@@ -108,15 +129,21 @@ export class Offer {
     const { t } = this.words;
     const limits = drop.identity_limits ?? {};
     const field = (name: string, input: HTMLElement) => h("label.field", { part: "field" }, t(`order.${name}`), input);
-    const text = (name: string, type: string, maxlength: string) =>
-      field(name, h("input", { name, type, autocomplete: name === "phone" ? "tel" : name, maxlength, required: true, part: "input" }));
-    if (limits.email) this.#fields.append(text("email", "email", "254"));
+    const text = (name: string, type: string, maxlength: string, required = true) =>
+      field(name, h("input", { name, type, autocomplete: name === "phone" ? "tel" : name, maxlength, required, part: "input" }));
+    const email = text("email", "email", "254", limits.email !== undefined);
+    this.#fields.append(email);
+    if (!limits.email) {
+      // For the message that a unit is the buyer's.
+      this.#email = email;
+      email.firstChild?.after(` (${t("order.optional")})`);
+      email.append(h("span.soft", {}, t("standby.email_text")));
+    }
     if (limits.phone) this.#fields.append(text("phone", "tel", "40"));
     if (limits.address) {
       const input = h("textarea", { name: "address", autocomplete: "street-address", rows: "3", maxlength: "160", required: true, part: "input" });
       this.#fields.append(field("address", input));
     }
-    this.#fields.hidden = this.#fields.childElementCount === 0;
   }
 
   /** Writes what the drop is now; `isBusy` while a purchase is under way. */
@@ -137,11 +164,19 @@ export class Offer {
     write(this.#taken, `${count(held)} ${t("drop.held")} · ${count(sold)} ${t("drop.sold")}`);
     fill(this.#bar, total > 0 ? available / total : 0);
     const soldOut = held > 0 ? t("drop.sold_out_held", { n: held }) : t("drop.sold_out_all");
-    write(this.#text, state === "sold_out" ? soldOut : state === "paused" ? t("drop.paused_text") : state === "ended" ? t("drop.ended_text") : "");
+    write(this.#text, state === "sold_out" ? (this.standsBy ? "" : soldOut) : state === "paused" ? t("drop.paused_text") : state === "ended" ? t("drop.ended_text") : "");
     this.#text.hidden = this.#text.textContent === "";
-    const isSoldForGood = state === "sold_out" && held === 0;
-    this.#form.hidden = state === "ended" || isSoldForGood;
-    this.#isOpen = state === "live" || (state === "sold_out" && held > 0);
+    const blind = drop.blind_ms ?? 0;
+    this.#rule.hidden = blind === 0 || this.standsBy || state === "ended" || serverNow() >= Date.parse(drop.starts_at) + blind;
+    if (!this.#rule.hidden) write(this.#rule, t("blind.rule", { n: blind / 1000 }));
+    const { canStandBy } = this;
+    this.#form.hidden = state === "ended" || this.standsBy || !(this.isTurn || canStandBy);
+    this.#isOpen = state === "live" || canStandBy;
+    if (this.#email) this.#email.hidden = !canStandBy;
+    this.#fields.hidden = this.#fields.querySelector(":scope > :not([hidden])") === null;
+    const { standby = 0 } = drop;
+    this.#line.hidden = this.#form.hidden || !canStandBy || standby === 0;
+    write(this.#line, t("standby.count", { n: standby }));
     disable(this.button, isBusy || !this.#isOpen);
     write(this.button, isBusy ? t("drop.reserving") : this.offerText(drop, digits));
     const { limit, quantity } = this;
@@ -150,14 +185,14 @@ export class Offer {
     disable(this.#fewer, isBusy || quantity <= 1);
     disable(this.#more, isBusy || quantity >= limit);
     this.#quantity.readOnly = isBusy;
-    write(this.#terms, `${t("drop.limit", { n: limit })}. ${t("drop.promise", { time: duration(drop.reservation_seconds * 1000) })}`);
+    write(this.#terms, canStandBy ? t("standby.promise") : `${t("drop.limit", { n: limit })}. ${t("drop.promise", { time: duration(drop.reservation_seconds * 1000) })}`);
   }
 
   private offerText(drop: Drop, digits: number): string {
     const { t, money } = this.words;
     if (drop.state === "scheduled") return t("drop.not_yet");
     if (drop.state === "paused") return t("drop.paused");
-    if (drop.state === "sold_out") return t("drop.try");
+    if (drop.state === "sold_out") return t("standby.join");
     return t("drop.reserve_total", { price: money(drop.unit_price * this.quantity, drop.currency, digits) });
   }
 }

@@ -2,6 +2,7 @@
 
 import { type Problem, send } from "../shared/api";
 import { TRIES_MAX, isTransient } from "../shared/refusal";
+import type { Standby } from "../shared/standby";
 import { solveChallenge } from "../storefront/challenge";
 import { Intent } from "../storefront/intent";
 
@@ -9,6 +10,8 @@ export interface Wish {
   quantity: number;
   /** Of a drop with caps on identities: the order must come with them. */
   contact?: Record<string, string>;
+  /** Stand by if no unit is left. */
+  standby?: boolean;
 }
 
 export interface Order {
@@ -28,6 +31,8 @@ export interface Order {
 /** What became of one attempt. */
 export type Outcome =
   | { kind: "order"; order: Order }
+  /** Too few units are free: a place in the line. Or a blind window has recorded the order. */
+  | { kind: "line"; place: Standby<Order>; key: string }
   /** The server wants a token, or another one. The wish stays pending. */
   | { kind: "sign-in"; problem: Problem }
   /** No answer: the same key asks for what was decided. */
@@ -89,11 +94,12 @@ export class Purchase {
     const { token, name } = this.buyer();
     const headers: Record<string, string> = { "Idempotency-Key": this.#intent.key };
     if (solution) headers["Firstcome-Challenge"] = solution;
-    const { quantity, contact } = this.#intent.pending ?? { quantity: 1 };
-    const body = { ...(token ? {} : { buyer: name }), quantity, ...(contact ? { contact } : {}) };
+    const body = { ...(token ? {} : { buyer: name }), ...(this.#intent.pending ?? { quantity: 1 }) };
     const answer = await send<Order>(`${this.api}/v1/drops/${this.dropId}/orders`, { method: "POST", token, headers, body });
     if (answer.kind === "ok") {
+      const { key } = this.#intent;
       this.#intent.renew();
+      if (answer.status === 202) return { kind: "line", place: answer.body as unknown as Standby<Order>, key };
       return { kind: "order", order: answer.body };
     }
     const again = (seconds: number) => (this.#tries < TRIES_MAX ? seconds : undefined);

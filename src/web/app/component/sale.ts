@@ -2,13 +2,16 @@
 
 import { type Problem, send, serverNow } from "../shared/api";
 import { isTransient } from "../shared/refusal";
+import type { Room } from "../shared/room";
 import { guest, tab } from "../shared/storage";
 import { type Words, wordsOf } from "../shared/words";
 import { follow } from "../storefront/live";
+import { Line } from "./line";
 import { Notice } from "./notice";
 import { type Drop, Offer } from "./offer";
 import { type Order, type Outcome, Purchase } from "./purchase";
 import { Reservation } from "./reservation";
+import { WaitingRoom } from "./room";
 import { h } from "./dom";
 import { reasonOfSilence, watchPolicy } from "./silence";
 
@@ -38,6 +41,9 @@ export class Sale {
   readonly #offer: Offer;
   readonly #reservation: Reservation;
   readonly #purchase: Purchase;
+  readonly #waiting: WaitingRoom;
+  readonly #line: Line;
+  #followsRoom = false;
   readonly #orderKey: string;
   #order: Order | undefined;
   #isBusy = false;
@@ -61,7 +67,14 @@ export class Sale {
     shadow.replaceChildren(this.#root);
     this.#api = addressOf(setting.api) ?? "";
     this.#orderKey = `firstcome.order.${this.#api}.${setting.id}`;
-    this.#purchase = new Purchase(this.#api, setting.id, () => ({ token: host.token, name: setting.buyer ?? guest() }));
+    const buyer = () => ({ token: host.token, name: setting.buyer ?? guest() });
+    this.#purchase = new Purchase(this.#api, setting.id, buyer);
+    this.#waiting = new WaitingRoom(words, this.#api, setting.id, buyer, (problem) => this.noTicket(problem));
+    const granted = (order: Order) => this.granted(order);
+    const over = (title: string, text?: string) => this.#notice.say(text ? "warn" : "", words.t(title), text ? words.t(text) : "");
+    this.#line = new Line(words, this.#api, setting.id, buyer, granted, over, (problem) => this.noTicket(problem));
+    this.#offer.root.insertBefore(this.#waiting.root, this.#notice.root);
+    this.#offer.root.insertBefore(this.#line.root, this.#notice.root);
     if (!/^[1-9]\d{0,9}$/.test(setting.id)) this.fail("component.no_id");
     else if (this.#api === "") this.fail("component.bad_api");
     else this.begin();
@@ -92,6 +105,7 @@ export class Sale {
     if (known && !this.#order) void this.lookAtOrder(known);
     // A page that went away while it asked, or while the buyer signed in, asks again with the same key.
     if (!known && this.#purchase.pending) void this.ask();
+    else if (!known) this.#line.begin();
   }
 
   /** Shows why there is nothing to show; `console.error` tells the page's author. */
@@ -108,11 +122,17 @@ export class Sale {
   private take(drop: Drop): void {
     const { t } = this.#words;
     const before = this.#offer.drop;
-    if (!before && (this.#notice.shows(t("component.loading")) || this.#isSilent)) this.recover();
     this.#offer.take(drop);
+    if (!before && (this.#notice.shows(t("component.loading")) || this.#isSilent)) this.recover();
+    if (drop.room && !this.#followsRoom) {
+      this.#followsRoom = true;
+      const path = `${this.#api}/v1/drops/${this.setting.id}/room`;
+      this.#ends.push(follow<Room>(path, (room) => this.#waiting.take(room), () => undefined));
+    }
+    this.#line.moved();
     const pending = this.#purchase.pending;
     if (!before && pending) this.#offer.setQuantity(pending.quantity);
-    if (before?.available === 0 && drop.available > 0 && drop.state === "live" && drop.sold > 0 && !this.isWaiting) {
+    if (before?.available === 0 && drop.available > 0 && drop.state === "live" && drop.sold > 0 && !this.isWaiting && !this.#line.isIn) {
       this.#notice.say("good", t("drop.came_back"));
     } else if (drop.available === 0 && this.#notice.shows(t("drop.came_back"))) {
       this.#notice.hush();
@@ -161,6 +181,7 @@ export class Sale {
     const now = serverNow();
     this.#notice.tick();
     this.#orderNotice.tick();
+    this.#line.tick();
     if (this.#notice.retryAt > 0 && now >= this.#notice.retryAt && !this.#isBusy) {
       this.#notice.retryAt = 0;
       void this.ask();
@@ -174,7 +195,29 @@ export class Sale {
     this.#offer.root.hidden = isOrdered || this.#offer.drop === undefined;
     if (!isOrdered && !this.#offer.drop && this.#notice.root.parentElement !== this.#root) this.#root.append(this.#notice.root);
     if (this.#order) this.#reservation.draw(this.#order, this.#offer.drop?.name ?? "", this.#isBusy);
-    else this.#offer.draw(this.isWaiting);
+    else this.drawOffer();
+  }
+
+  private drawOffer(): void {
+    this.#line.draw();
+    this.#waiting.draw(this.#line.isIn);
+    this.#offer.isTurn = !this.#followsRoom || this.#waiting.mayAsk;
+    this.#offer.standsBy = this.#line.isIn;
+    this.#offer.draw(this.isWaiting);
+  }
+
+  private noTicket(problem: Problem | undefined): void {
+    const { t } = this.#words;
+    this.#wasClicked = true;
+    if (problem?.code === "unauthorized") this.askForToken();
+    else if (problem) this.#notice.sayProblem(problem);
+    else this.#notice.say("warn", t("lost.title"), t("drop.offline"));
+  }
+
+  private granted(order: Order): void {
+    tab.set(this.#orderKey, order.id);
+    this.#notice.hush();
+    this.takeOrder(order);
   }
 
   private buy(): void {
@@ -211,9 +254,10 @@ export class Sale {
     const again = () => this.#notice.offer(t("try.again"), () => this.restart());
     switch (outcome.kind) {
       case "order":
-        tab.set(this.#orderKey, outcome.order.id);
-        this.#notice.hush();
-        this.takeOrder(outcome.order);
+        this.granted(outcome.order);
+        return;
+      case "line":
+        this.#line.take(outcome.place, outcome.key);
         return;
       case "sign-in":
         this.askForToken();
@@ -330,6 +374,7 @@ export class Sale {
   }
 
   private leave(): void {
+    this.#waiting.hasOrder = this.#order?.state === "paid";
     this.#order = undefined;
     tab.set(this.#orderKey, null);
     this.#orderNotice.hush();

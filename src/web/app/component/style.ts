@@ -39,7 +39,7 @@ p, dl, dd { margin: 0; }
 .note.warn { border-color: var(--warn); }
 .note.bad { border-color: var(--bad); }
 /* Without words it takes no room: the gap before it goes, too. */
-.note.bare { padding: 0; border: 0; margin-top: -16px; }
+.note.bare { padding: 0; border: 0; margin-top: -16px; background: none; }
 .buy { display: flex; gap: 12px; flex-wrap: wrap; }
 .buy .button { flex: 1 1 180px; }
 .stepper { display: flex; border: 1px solid var(--edge); border-radius: var(--radius); overflow: hidden; }
@@ -55,6 +55,7 @@ p, dl, dd { margin: 0; }
 .button.ghost { background: none; color: inherit; border-color: var(--edge); }
 .button[aria-disabled="true"] { background: var(--line); color: var(--soft); filter: none; cursor: not-allowed; }
 .field { display: grid; gap: 4px; font-size: .875em; font-weight: 600; }
+.field .soft { font-weight: 400; }
 .field input, .field textarea { font: inherit; font-size: max(16px, 1em); font-weight: 400; min-height: 48px; padding: 10px 14px; width: 100%; border: 1px solid var(--edge); border-radius: var(--radius); background: none; color: inherit; resize: vertical; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 4px 16px; }

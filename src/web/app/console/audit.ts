@@ -43,6 +43,15 @@ const WORDS: Record<string, string> = {
   contact_erased: "The contact of {order} was erased",
   contacts_exported: "Contacts of buyers were exported",
   bid_placed: "A bid was placed",
+  room_opened: "The waiting room of drop {drop} opened",
+  ticket_taken: "A ticket of drop {drop} was taken",
+  room_served: "Buyers were admitted to drop {drop}",
+  room_tickets_fixed: "The tickets of drop {drop} were fixed for its draw",
+  room_beacon_posted: "The beacon of drop {drop} was posted",
+  room_beacon_missed: "No beacon came for drop {drop}: it is drawn without one",
+  room_drawn: "The line of drop {drop} was drawn",
+  standby_joined: "A buyer stands by for {units} of drop {drop}",
+  standby_left: "A buyer no longer stands by for drop {drop}",
 };
 
 /** The words of one row: the event, then the operator and their reason. */

@@ -2,6 +2,7 @@
 import { read, say, type Field } from "./dialog";
 import { fromLocalField, length, many, price, toLocalField, typedMoney } from "./format";
 import { wordsFor, type Words } from "./problems";
+import { emptyRoom, fieldNames, roomFields, roomMistake, roomPreview, roomTexts, withRoom } from "./rooms";
 import { go } from "./routes";
 import { ask } from "./session";
 import type { Drop, Page, UndoReport } from "./shapes";
@@ -85,6 +86,8 @@ export function dropPage(id: string) {
         { name: "Payment within", value: length(drop.payment_seconds) },
         { name: "Caps", value: limits.join(", ") || "none" },
         { name: "Challenge", value: drop.challenge ? `${drop.challenge.replaceAll("_", " ")} below ${drop.challenge_below ?? "verified"}` : "none" },
+        ...(drop.blind_ms === undefined ? [] : [{ name: "Blind window", value: `${drop.blind_ms} ms` }]),
+        ...(drop.standby === undefined ? [] : [{ name: "Standing by", value: many(drop.standby, "buyer") }]),
         { name: "Revision", value: String(drop.revision) },
       ];
     },
@@ -102,7 +105,7 @@ const CHALLENGES = [
   { value: "external", label: "of a service" },
 ];
 
-function fieldsOf(currency: string): Field[] {
+function fieldsOf(currency: string, texts: Texts = {}, change: Drop | null = null): Field[] {
   return [
     { name: "name", label: "Name", kind: "text", value: "" },
     { name: "sku", label: "SKU", kind: "text", value: "" },
@@ -111,6 +114,7 @@ function fieldsOf(currency: string): Field[] {
     { name: "total", label: "Units", kind: "number", value: "", min: 0, max: 4_294_967_295 },
     { name: "starts_at", label: "Starts", kind: "time", value: "" },
     { name: "ends_at", label: "Ends", kind: "time", value: "", isOptional: true },
+    ...roomFields(texts, change),
     { name: "per_buyer_limit", label: "Units per buyer", kind: "number", value: "1", min: 1, max: 4_294_967_295 },
     { name: "reservation_seconds", label: "Seconds reserved", kind: "number", value: "120", min: 1, max: 31_536_000 },
     { name: "payment_seconds", label: "Seconds to pay", kind: "number", value: "900", min: 1, max: 31_536_000 },
@@ -122,8 +126,9 @@ function fieldsOf(currency: string): Field[] {
   ];
 }
 
-/** Returns the values of a request: caps on identities are one member there. */
-function requested(values: Record<string, unknown>): Record<string, unknown> {
+/** Returns the values of a request: caps on identities are one member there, and so is the room. */
+function requested(all: Record<string, unknown>): Record<string, unknown> {
+  const values = withRoom(all);
   const limits = Object.fromEntries(IDENTITIES.map((one) => [one, values[`limit_${one}`]]).filter(([, most]) => most !== undefined));
   const rest = Object.fromEntries(Object.entries(values).filter(([name]) => !name.startsWith("limit_")));
   return Object.keys(limits).length ? { ...rest, identity_limits: limits } : rest;
@@ -135,6 +140,7 @@ function textsOf(drop: Drop): Texts {
     starts_at: toLocalField(drop.starts_at), ends_at: toLocalField(drop.ends_at), per_buyer_limit: String(drop.per_buyer_limit),
     reservation_seconds: String(drop.reservation_seconds), payment_seconds: String(drop.payment_seconds),
     description: drop.description ?? "", image_url: drop.image_url ?? "", challenge: drop.challenge ?? "none", challenge_below: drop.challenge_below ?? "verified",
+    ...roomTexts(drop),
     ...Object.fromEntries(IDENTITIES.map((one) => [`limit_${one}`, String(drop.identity_limits?.[one] ?? "")])),
   };
 }
@@ -166,17 +172,17 @@ export function dropForm(change: string, from: string) {
         this.texts = textsOf(answer.body);
         this.base = { ...this.texts };
         if (change) this.original = answer.body;
-        else Object.assign(this.texts, { name: `${answer.body.name} (copy)`, starts_at: toLocalField(new Date(Date.now() + IN_TEN_MINUTES).toISOString()), ends_at: "" });
+        else Object.assign(this.texts, { name: `${answer.body.name} (copy)`, starts_at: toLocalField(new Date(Date.now() + IN_TEN_MINUTES).toISOString()), ends_at: "", room_opens_at: emptyRoom(Date.now() + IN_TEN_MINUTES)["room_opens_at"] });
       } else {
         const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}") as Texts;
         const empty = Object.fromEntries(fieldsOf("EUR").map((field) => [field.name, field.value]));
-        this.texts = { ...empty, starts_at: toLocalField(new Date(Date.now() + IN_TEN_MINUTES).toISOString()), ...kept };
+        this.texts = { ...empty, ...emptyRoom(Date.now() + IN_TEN_MINUTES), starts_at: toLocalField(new Date(Date.now() + IN_TEN_MINUTES).toISOString()), ...kept };
       }
       this.isLoaded = true;
     },
-    fields(this: { texts: Texts }) {
+    fields(this: { texts: Texts; original: Drop | null }) {
       const typed = (this.texts["currency"] ?? "").trim().toUpperCase();
-      return fieldsOf(/^[A-Z]{3}$/.test(typed) ? typed : "EUR").filter((field) => !change || !["currency", "sku", "total"].includes(field.name));
+      return fieldsOf(/^[A-Z]{3}$/.test(typed) ? typed : "EUR", this.texts, this.original).filter((field) => !change || !["currency", "sku", "total"].includes(field.name));
     },
     /** Keeps what is typed. A mistake goes while it is mended, not when the field is left: the button would move under the pointer. */
     keep(this: { texts: Texts; mistakes: Texts; check(name: string): void }, name: string) {
@@ -200,11 +206,13 @@ export function dropForm(change: string, from: string) {
       }
       const [starts, ends] = [values["starts_at"], values["ends_at"]];
       if (typeof starts === "string" && typeof ends === "string" && ends <= starts) mistakes["ends_at"] = "After the start.";
+      const opens = roomMistake(values, starts);
+      if (opens) mistakes["room_opens_at"] = opens;
       this.mistakes = mistakes;
       return Object.keys(mistakes).length ? null : values;
     },
     /** What the buyers will see, as far as it is typed. */
-    preview(this: { texts: Texts; fields(): Field[] }) {
+    preview(this: { texts: Texts; original: Drop | null; fields(): Field[] }) {
       const value = (name: string) => {
         const field = this.fields().find((known) => known.name === name);
         return field ? read(field, this.texts[name] ?? "").value : undefined;
@@ -223,6 +231,7 @@ export function dropForm(change: string, from: string) {
         isNow: starts !== undefined && Date.parse(starts) <= Date.now(),
         ends: fromLocalField(this.texts["ends_at"] ?? "") ?? "",
         limit: this.texts["per_buyer_limit"] ?? "",
+        room: roomPreview(this.texts, Number.isFinite(units) ? units : 0, this.original),
       };
     },
     async save(this: { values(): Record<string, unknown> | null; checkChanges(): void; changes(values: Record<string, unknown>): Record<string, unknown>; isBusy: boolean; problem: Words | null; mistakes: Texts; reason: string; original: Drop | null; key: string; takeNewRevision(answer: object): Promise<void> }) {
@@ -241,7 +250,7 @@ export function dropForm(change: string, from: string) {
       this.isBusy = false;
       this.problem = wordsFor(answer);
       if (this.problem) {
-        Object.assign(this.mistakes, this.problem.fields);
+        Object.assign(this.mistakes, fieldNames(this.problem.fields));
         await this.takeNewRevision(answer);
         return;
       }
@@ -259,7 +268,7 @@ export function dropForm(change: string, from: string) {
       const touched = this.touched();
       const sent = Object.fromEntries(Object.entries(values).filter(([name]) => touched.includes(name)));
       // Caps are one member: all of them are sent, or none.
-      if (!touched.some((name) => name.startsWith("limit_"))) return sent;
+      if (!touched.some((name) => name.startsWith("limit_"))) return withRoom(sent);
       return { identity_limits: {}, ...requested({ ...sent, ...limitsOf(values) }) };
     },
     checkChanges(this: { texts: Texts; mistakes: Texts; touched(): string[] }) {

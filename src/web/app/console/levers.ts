@@ -54,6 +54,40 @@ export function adjustStock(drop: Drop): void {
   });
 }
 
+export function changeAdmission(drop: Drop): void {
+  const room = drop.room;
+  if (!room) return;
+  act({
+    title: `Admission to “${drop.name}”`,
+    lines: ["It holds from the next admission on. Positions stay, and nobody who was admitted is sent back."],
+    confirm: "Change admission",
+    fields: [
+      { name: "admit_per_second", label: "Buyers admitted per second, at most", kind: "number", value: String(room.admit_per_second), min: 1, max: 1_000_000 },
+      { name: "oversubscribe_percent", label: "Admitted buyers without an order, in % of free units", kind: "number", value: String(room.oversubscribe_percent), min: 100, max: 1000 },
+    ],
+    run: ({ reason, ...members }) => ask(`/v1/drops/${drop.id}`, { method: "PATCH", body: { room: members, expected_revision: drop.revision, reason } }),
+    done: () => `Admission to “${drop.name}” is changed.`,
+  });
+}
+
+export function postBeacon(drop: Drop): void {
+  act({
+    title: `Post the beacon of “${drop.name}”`,
+    lines: [
+      "Public randomness that nobody could know when the tickets were fixed, such as a drand round or a lottery's numbers.",
+      "It is taken once, cannot be changed, and the line is drawn with it at once.",
+    ],
+    confirm: "Post the beacon",
+    isDangerous: true,
+    fields: [
+      { name: "value", label: "Value, in hexadecimal digits", kind: "text", value: "" },
+      { name: "source", label: "Source, so that buyers can look it up", kind: "text", value: "", help: "For example “drand quicknet, round 12345678”." },
+    ],
+    run: (values) => post(dropPath(drop, "room/beacon"), values),
+    done: () => `The beacon of “${drop.name}” is posted.`,
+  });
+}
+
 export function refundOrder(order: Order, drop: Drop | null): void {
   const left = order.amount - order.refunded_amount - (order.refund_due_amount ?? 0);
   act({
@@ -125,7 +159,7 @@ export function cancelAuction(auction: Auction): void {
   });
 }
 
-const EVENTS_HELP = "Names of event types with commas between them, or * for all.";
+const EVENTS_HELP = "Names of event types with commas between them, or * for all but standby.left.";
 const events = (text: unknown) => String(text ?? "*").split(/[\s,]+/).filter(Boolean);
 
 export function createEndpoint(show: (secret: string) => void): void {

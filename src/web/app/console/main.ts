@@ -12,6 +12,7 @@ import { livePage } from "./live";
 import { orderPage, ordersPage } from "./orders";
 import { backupsPage, preflightPage, tokensPage } from "./owners";
 import { auditPage, runbookPage, settingsPage, webhooksPage } from "./pages";
+import { roomCard, windowCard } from "./rooms";
 import { go, place, watchAddress } from "./routes";
 import { ask, may, session, signIn, signOut } from "./session";
 import type { Alerts } from "./shapes";
@@ -134,9 +135,9 @@ function app() {
     trap,
     /** A word for each state, and its colour. */
     tone(state: string): string {
-      if (["live", "paid", "enabled", "done"].includes(state)) return "good";
+      if (["live", "serving", "paid", "enabled", "done"].includes(state)) return "good";
       if (["paused", "awaiting_payment", "reserved", "refund_due", "sold_out"].includes(state)) return "warn";
-      return ["scheduled", "pending"].includes(state) ? "accent" : "";
+      return ["scheduled", "pending", "gathering", "drawing", "recording"].includes(state) ? "accent" : "";
     },
     stockOf,
     share(drop: { id: number; total: number; available: number; held: number; sold: number }): { transform: string } {
@@ -188,6 +189,8 @@ Alpine.data("livePage", livePage as never);
 Alpine.data("dropsPage", dropsPage as never);
 Alpine.data("dropPage", dropPage as never);
 Alpine.data("dropForm", dropForm as never);
+Alpine.data("roomCard", roomCard as never);
+Alpine.data("windowCard", windowCard as never);
 Alpine.data("undoPage", undoPage as never);
 Alpine.data("ordersPage", ordersPage as never);
 Alpine.data("orderPage", orderPage as never);

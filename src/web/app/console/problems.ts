@@ -19,6 +19,7 @@ const WORDS: Record<string, [title: string, next: string]> = {
   "illegal-transition": ["Its state does not allow this", "Look at its history for what happened meanwhile."],
   "order-expired": ["The order has expired", "Its units are free again. Record the payment only if money came."],
   "idempotency-key-reused": ["An earlier attempt was done with other values", "Close this form, and look at the result before you try again."],
+  "beacon-not-taken": ["The beacon is not taken", "Look at the state of the draw."],
   overloaded: ["The queue is full", "Nothing was done. Try again in a moment."],
   "rate-limited": ["Too many requests at once", "Nothing was done. Try again in a moment."],
   draining: ["The server is stopping", "Nothing was done. It is tried again once the server is back."],

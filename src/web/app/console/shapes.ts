@@ -27,6 +27,24 @@ export interface Drop {
   challenge?: string;
   challenge_below?: string;
   identity_limits?: Record<string, number>;
+  room?: RoomRule;
+  /** Buyers who stand by. */
+  standby?: number;
+  /** The time after the start in which orders are recorded and drawn, in milliseconds. */
+  blind_ms?: number;
+  /** SHA-256 of the secret seed of its draw. */
+  commitment?: string;
+}
+
+/** The parameters of a waiting room. */
+export interface RoomRule {
+  opens_at: string;
+  draw: "arrival" | "random";
+  admit_per_second: number;
+  order_seconds: number;
+  oversubscribe_percent: number;
+  beacon?: "required" | "none";
+  beacon_seconds?: number;
 }
 
 export interface Order {

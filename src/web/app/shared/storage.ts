@@ -30,6 +30,16 @@ export function randomKey(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** Returns the buyer whom a token names, or nothing for a text that is no token. */
+export function subjectOf(token: string | null): string | undefined {
+  try {
+    const claims = token?.split(".")[1]?.replaceAll("-", "+").replaceAll("_", "/") ?? "";
+    return (JSON.parse(atob(claims)) as { sub?: string }).sub;
+  } catch {
+    return undefined;
+  }
+}
+
 const GUEST = "firstcome.guest";
 
 /** Returns the name of this browser, for servers whose buyers have no tokens. */

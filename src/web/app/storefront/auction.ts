@@ -4,7 +4,7 @@ import { type Answer, send, serverNow } from "../shared/api";
 import { TRIES_MAX } from "../shared/refusal";
 import { tab } from "../shared/storage";
 import { duration, instant, money, parseMoney, plainMoney, t } from "../shared/words";
-import { orderPath } from "./drop";
+import { orderPath } from "./known";
 import { Intent } from "./intent";
 import { follow } from "./live";
 import { dropServersClasses, isTransient, joined, notice } from "./notice";

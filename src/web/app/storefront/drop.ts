@@ -2,12 +2,15 @@
 
 import { type Answer, send, serverNow } from "../shared/api";
 import { TRIES_MAX } from "../shared/refusal";
-import { browser, tab } from "../shared/storage";
+import type { Standby } from "../shared/standby";
 import { count, duration, instant, money, t } from "../shared/words";
 import { solveChallenge } from "./challenge";
 import { Intent } from "./intent";
+import { followOrder, knownOrder, noteOrder, orderPath } from "./known";
 import { follow } from "./live";
 import { dropServersClasses, isTransient, joined, notice } from "./notice";
+import { room } from "./room";
+import { standby } from "./standby";
 import { buyer, hasReturned, loginUrl, needsToken, signIn, token } from "./session";
 
 type State = "scheduled" | "live" | "paused" | "sold_out" | "ended";
@@ -23,36 +26,30 @@ interface Drop {
   unit_price: number;
   name: string;
   per_buyer_limit: number;
+  /** The rule of its waiting room. */
+  room?: { beacon?: "required" | "none"; beacon_seconds?: number };
+  /** Buyers who stand by. */
+  standby?: number;
 }
+
+/** An order, or an answer that comes before it (202): a place among those who stand by, or a recorded order. */
+type Placed = { id: string } & Partial<Standby>;
 
 interface Wish {
   quantity: number;
   /** Of a drop with caps on identities: the order must come with them. */
   contact?: Record<string, string>;
+  /** Stand by if no unit is left. */
+  standby?: boolean;
 }
 
 const TONES: Record<State, string> = { scheduled: "accent", live: "good", paused: "warn", sold_out: "bad", ended: "" };
 
-/** Returns the path of an order's page, in the language of this one. */
-export function orderPath(id: string): string {
-  const lang = new URLSearchParams(location.search).get("lang");
-  return `/orders/${id}${lang ? `?lang=${encodeURIComponent(lang)}` : ""}`;
-}
-
 /** Milliseconds in which a click still means the price before. */
 const READ_PRICE_MS = 2_000;
 
-/** The buyer's order of a drop: for all tabs of a guest, whose name is that of the browser. */
-function knownOrder(dropId: string): string | null {
-  return (needsToken ? tab : browser).get(`firstcome.order.${dropId}`);
-}
-
-function noteOrder(dropId: string, id: string | null): void {
-  (needsToken ? tab : browser).set(`firstcome.order.${dropId}`, id);
-}
-
 export function drop() {
-  return joined(notice(), {
+  return joined(joined(joined(notice(), room()), standby()), {
     id: "",
     currency: "EUR",
     digits: 2,
@@ -67,6 +64,7 @@ export function drop() {
     ends: 0,
     quantity: 1,
     isBusy: false,
+    hasOrder: false,
     tries: 0,
     /** The instant on this machine's monotonic clock at which the price became another. */
     newPriceAt: Number.NEGATIVE_INFINITY,
@@ -89,8 +87,14 @@ export function drop() {
       this.drawBar();
       setInterval(() => this.tick(), 250);
       follow<Drop>(`/v1/drops/${this.id}`, (state) => this.take(state), (isReached) => this.reach(isReached));
+      this.initRoom();
+      this.initStandby();
       const known = knownOrder(this.id);
       if (known) void this.showOrder(known);
+      followOrder(this.id, (id) => {
+        if (id === null) this.hasOrder = false;
+        else void this.showOrder(id);
+      });
       // A page that went away while it asked, or while the buyer signed in, asks again with the same key. An older wish, and one
       // that was left at the sign-in, waits for a click.
       const { pending, isUnderWay } = this.intent;
@@ -106,6 +110,7 @@ export function drop() {
     async showOrder(id: string): Promise<void> {
       const answer = await send<{ state: string }>(`/v1/orders/${id}`, { token: token() });
       const isGone = answer.kind === "ok" ? ["expired", "cancelled", "refunded"].includes(answer.body.state) : answer.kind === "problem" && answer.problem.status === 404;
+      this.hasOrder = !isGone;
       if (isGone) noteOrder(this.id, null);
       else if (!this.hasNotice && !this.isBusy) {
         this.say("", t("drop.have_order"), "");
@@ -113,8 +118,17 @@ export function drop() {
       }
     },
 
+    granted(orderId: string, wasSeenWaiting: boolean) {
+      noteOrder(this.id, orderId);
+      // The time to pay runs; a page that is opened later offers the way.
+      if (wasSeenWaiting) location.assign(orderPath(orderId));
+      else void this.showOrder(orderId);
+    },
+
     tick() {
       this.now = serverNow();
+      this.tickRoom();
+      this.tickStandby();
       if (this.retryAt > 0 && this.now >= this.retryAt && !this.isBusy) {
         this.retryAt = 0;
         void this.ask();
@@ -125,7 +139,9 @@ export function drop() {
       [this.state, this.total, this.available, this.held, this.sold] = [state.state, state.total, state.available, state.held, state.sold];
       [this.starts, this.ends] = [Date.parse(state.starts_at), state.ends_at ? Date.parse(state.ends_at) : 0];
       this.takeOffer(state);
-      if (before === 0 && this.available > 0 && this.state === "live" && !this.isBusy && this.retryAt === 0 && this.sold > 0) {
+      this.beaconSeconds = state.room?.beacon === "required" ? (state.room.beacon_seconds ?? 0) : 0;
+      this.lineMoved(state.standby ?? 0);
+      if (before === 0 && this.available > 0 && this.state === "live" && !this.isBusy && this.retryAt === 0 && this.sold > 0 && !this.isInLine) {
         this.say("good", t("drop.came_back"), "");
       } else if (this.available === 0 && this.noticeTitle === t("drop.came_back")) {
         this.hush();
@@ -154,7 +170,7 @@ export function drop() {
       else if (isReached && this.noticeText === t("drop.offline")) this.hush();
     },
     drawBar() {
-      const bar = this.root.querySelector<HTMLElement>(".bar > span");
+      const bar = this.root.querySelector<HTMLElement>('[data-bar="stock"]');
       bar?.style.setProperty("transform", `scaleX(${this.total > 0 ? this.available / this.total : 0})`);
     },
 
@@ -166,7 +182,8 @@ export function drop() {
     },
     get clockLabel(): string {
       if (this.state === "ended") return this.ends > 0 ? t("clock.ended") : "";
-      return t(this.state === "scheduled" ? "clock.starts" : "clock.ends");
+      if (this.state !== "scheduled") return this.ends > 0 ? t("clock.ends") : "";
+      return t("clock.starts");
     },
     get clock(): string {
       if (this.state === "ended") return this.ends > 0 ? instant(this.ends) : "";
@@ -176,7 +193,7 @@ export function drop() {
     get stateText(): string {
       if (this.state === "paused") return t("drop.paused_text");
       if (this.state === "ended") return t("drop.ended_text");
-      if (this.state !== "sold_out") return "";
+      if (this.state !== "sold_out" || this.isInLine) return "";
       return this.held > 0 ? t("drop.sold_out_held", { n: this.held }) : t("drop.sold_out_all");
     },
     get hasStateText(): boolean {
@@ -197,22 +214,38 @@ export function drop() {
     get atMost(): boolean {
       return this.quantity >= this.limit;
     },
-    get isSoldForGood(): boolean {
-      return this.state === "sold_out" && this.held === 0;
+    /** Without a room there is always a form; with one, admitted buyers have it. */
+    get hasForm(): boolean {
+      return !this.isInLine && (!this.isRoomDrop || this.mayAsk || this.canStandBy);
+    },
+    /** Others than admitted buyers of a room may stand by while every unit is sold. */
+    get canStandBy(): boolean {
+      return this.state === "sold_out" && (!this.isRoomDrop || this.isTurn || this.held === 0);
+    },
+    get hasPromise(): boolean {
+      return this.hasForm && !this.canStandBy;
+    },
+    get cannotStandBy(): boolean {
+      return !this.canStandBy;
+    },
+    get lineCount(): string {
+      return t("standby.count", { n: this.lineLength });
+    },
+    get hasLine(): boolean {
+      return this.canStandBy && this.lineLength > 0 && !this.isInLine;
     },
     get cannotBuy(): boolean {
       if (this.isBusy || this.retryAt > 0) return true;
       if (needsToken && !token() && !loginUrl) return true;
-      return this.state === "scheduled" || this.state === "paused" || this.state === "ended" || this.isSoldForGood;
+      return this.state === "scheduled" || this.state === "paused" || this.state === "ended";
     },
     get buttonText(): string {
       if (this.isBusy || this.retryAt > 0) return t("drop.reserving");
       if (this.state === "scheduled") return t("drop.not_yet");
       if (this.state === "paused") return t("drop.paused");
       if (this.state === "ended") return t("drop.ended");
-      if (this.isSoldForGood) return t("state.sold_out");
       if (needsToken && !token()) return t("drop.sign_in");
-      if (this.state === "sold_out") return t("drop.try");
+      if (this.state === "sold_out") return t("standby.join");
       return t("drop.reserve_total", { price: money(this.price * this.quantity, this.currency, this.digits) });
     },
 
@@ -236,9 +269,10 @@ export function drop() {
       const contact: Record<string, string> = {};
       for (const name of ["email", "phone", "address"]) {
         const field = this.root.querySelector<HTMLInputElement | HTMLTextAreaElement>(`form [name="${name}"]`);
-        if (field && field.value.trim() !== "") contact[name] = field.value;
+        if (field && field.value.trim() !== "" && field.closest("[hidden]") === null) contact[name] = field.value;
       }
-      return Object.keys(contact).length > 0 ? { quantity: this.quantity, contact } : { quantity: this.quantity };
+      const isStandby = this.canStandBy ? { standby: true } : {};
+      return { quantity: this.quantity, ...isStandby, ...(Object.keys(contact).length > 0 ? { contact } : {}) };
     },
     buy(event: Event) {
       event.preventDefault();
@@ -274,15 +308,19 @@ export function drop() {
         const name = needsToken ? {} : { buyer: buyer() };
         const headers: Record<string, string> = { "Idempotency-Key": this.intent.key };
         if (solution) headers["Firstcome-Challenge"] = solution;
-        const { quantity, contact } = this.intent.pending ?? { quantity: this.quantity };
-        const body = { ...name, quantity, ...(contact ? { contact } : {}) };
-        const answer = await send<{ id: string }>(`/v1/drops/${this.id}/orders`, { method: "POST", token: token(), headers, body });
+        const body = { ...name, ...(this.intent.pending ?? { quantity: this.quantity }) };
+        const answer = await send<Placed>(`/v1/drops/${this.id}/orders`, { method: "POST", token: token(), headers, body });
         await this.answered(answer, solution !== undefined);
       } finally {
         this.isBusy = false;
       }
     },
-    async answered(answer: Answer<{ id: string }>, wasSolved: boolean): Promise<void> {
+    async answered(answer: Answer<Placed>, wasSolved: boolean): Promise<void> {
+      if (answer.kind === "ok" && answer.status === 202) {
+        this.takeLine(answer.body as Standby, this.intent.key);
+        this.intent.renew();
+        return;
+      }
       if (answer.kind === "ok") {
         noteOrder(this.id, answer.body.id);
         this.intent.renew();

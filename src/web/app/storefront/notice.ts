@@ -84,3 +84,8 @@ export function dropServersClasses(root: HTMLElement): void {
 export function joined<A extends object, B extends object>(one: A, other: B & ThisType<A & B>): A & B {
   return Object.defineProperties(one, Object.getOwnPropertyDescriptors(other)) as A & B;
 }
+
+/** Returns a part of a component that uses what the page `P` has besides. */
+export function partOf<P>() {
+  return <B extends object>(part: B & ThisType<P & B>): B => part;
+}

@@ -1,6 +1,6 @@
 // The buyer, and the wish that was under way when the page went away.
 
-import { guest, randomKey, tab } from "../shared/storage";
+import { guest, randomKey, subjectOf, tab } from "../shared/storage";
 
 const root = document.documentElement;
 const TOKEN = "firstcome.token";
@@ -42,16 +42,7 @@ export function token(): string | null {
 
 /** Returns the buyer as the server knows them: the token's, or on a server without tokens a name of this browser. */
 export function buyer(): string | undefined {
-  const held = token();
-  if (needsToken) {
-    try {
-      const claims = held?.split(".")[1]?.replaceAll("-", "+").replaceAll("_", "/") ?? "";
-      return (JSON.parse(atob(claims)) as { sub?: string }).sub;
-    } catch {
-      return undefined;
-    }
-  }
-  return guest();
+  return needsToken ? subjectOf(token()) : guest();
 }
 
 /** Goes to the shop's sign-in, which returns here. */

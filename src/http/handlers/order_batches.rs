@@ -1,0 +1,116 @@
+//! Batches of orders, for the back end of a shop.
+//!
+//! A shop's own requests have no buyer at their other end: rate limits, challenges and notes of risk are those of its front. The
+//! rules of the engine hold for each order as for one that a buyer sends.
+
+use std::time::Instant;
+
+use hyper::{Method, Response, StatusCode};
+use serde_json::json;
+
+use super::orders::{AcceptedBody, AcceptedOrder, NewOrder, accepted_order, new_order};
+use super::{RouteEntry, accepted_seq, queue, read_long, rejected, reply_to, with_write_headers};
+use crate::admission::operators::Role;
+use crate::api::Problem;
+use crate::api::json::{BATCH_ORDERS_MAX, BatchOrder, BatchResult, batch_body, parse_batch};
+use crate::http::allowed_responses::{BODY, WRITER};
+use crate::http::body::{Body, check_json};
+use crate::http::request::{Call, json as json_response};
+use crate::http::route::ResponseBody::Json;
+use crate::http::route::{Presence, Route};
+use crate::http::worker::Worker;
+use crate::types::{BuyerText, OrderSecret, Seq};
+use crate::writer::{Class, Decided, Submission, Ticket};
+
+/// The most bytes of a batch's body: for each order as many as the default of `http.body_bytes_max`. The longest order takes 7,700
+/// from a client that writes ASCII only (`\u00e9`).
+const BODY_BYTES_MAX: usize = BATCH_ORDERS_MAX * 8192;
+
+pub(in crate::http) const ROUTES: &[RouteEntry] =
+    &[Route::admin(Role::Operator, Method::POST, "/v1/orders:batch", "PlaceOrders", "Place up to 100 orders")
+        .long_body(BODY_BYTES_MAX)
+        .body(
+            "NewOrderBatch",
+            || json!({ "orders": [{ "drop_id": 1, "key": "basket-4711", "buyer": "buyer-7", "quantity": 1 }] }),
+        )
+        .responds(&[200], &[Json("OrderBatchResults")])
+        .problems(&[BODY, WRITER])
+        // Those of the last order that was accepted.
+        .headers(&[("Firstcome-Seq", Presence::Sometimes), ("Server-Timing", Presence::Sometimes)])
+        .later(|worker, call| Box::pin(place_all(worker, call)))];
+
+/// An order of a batch that the writer decides.
+struct QueuedOrder {
+    ticket: Ticket,
+    secret: OrderSecret,
+    buyer: BuyerText,
+}
+
+/// `POST /v1/orders:batch`. Orders are queued one behind the other; a problem of the first one's queueing is that of the request,
+/// since nothing was decided.
+async fn place_all(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
+    worker.writer.check_buyer_capacity().map_err(|submit_error| rejected(worker, submit_error))?;
+    check_json(&call.parts.headers)?;
+    let orders = parse_batch(&read_long(worker, &mut call, BODY_BYTES_MAX).await?)?;
+    let mut queued = Vec::with_capacity(orders.len());
+    for order in orders {
+        let order = queue_order(worker, order);
+        match order {
+            Err(problem) if queued.is_empty() && is_of_the_queue(&problem) => return Err(problem),
+            Ok(_) | Err(_) => queued.push(order),
+        }
+    }
+    let request_id = call.request_id.header();
+    let request_id = request_id.to_str().unwrap_or_default();
+    let (mut results, mut last) = (Vec::with_capacity(queued.len()), None);
+    let deadline = Instant::now().checked_add(worker.server.config.reply_deadline);
+    for order in queued {
+        let result = match order {
+            Ok(order) => result(worker, order, deadline, &mut last).await,
+            Err(problem) => Err(problem),
+        };
+        results.push(result.unwrap_or_else(|problem| problem_result(worker, &problem, request_id)));
+    }
+    let response = json_response(StatusCode::OK, batch_body(&results));
+    Ok(match last {
+        Some((seq, decided)) => with_write_headers(response, seq, &decided),
+        None => response,
+    })
+}
+
+/// Returns whether a problem is one of every command.
+fn is_of_the_queue(problem: &Problem) -> bool {
+    matches!(problem, Problem::Overloaded { .. } | Problem::Draining | Problem::ReadOnly | Problem::NotLeader { .. })
+}
+
+/// Queues an order as that of a buyer: the slots that operators have in the queue are not for orders.
+fn queue_order(worker: &Worker, BatchOrder { drop_id, key, order }: BatchOrder) -> Result<QueuedOrder, Problem> {
+    let buyer = order.buyer.clone();
+    let no_notes = |_: &BuyerText| (None, None);
+    let NewOrder { command, private_data, secret } = new_order(worker, drop_id, order, key.as_bytes(), no_notes)?;
+    let submission = Submission { command, private_data: Some(private_data), class: Class::Buyer };
+    Ok(QueuedOrder { ticket: queue(worker, submission)?, secret, buyer })
+}
+
+/// Waits for the decision on an order. `last` takes the last one that is not a refusal.
+async fn result(
+    worker: &Worker,
+    QueuedOrder { ticket, secret, buyer }: QueuedOrder,
+    deadline: Option<Instant>,
+    last: &mut Option<(Seq, Decided)>,
+) -> Result<BatchResult, Problem> {
+    let left = deadline.map_or(worker.server.config.reply_deadline, |at| at.saturating_duration_since(Instant::now()));
+    let decided = reply_to(worker, ticket, left).await?;
+    let seq = accepted_seq(&decided)?.seq;
+    let AcceptedOrder { body, repeated } = accepted_order(worker, &decided, secret, &buyer)?;
+    *last = Some((seq, decided));
+    Ok(match body {
+        AcceptedBody::Order(order) => BatchResult { status: StatusCode::CREATED, body: order.body, repeated },
+        AcceptedBody::Standby(body) => BatchResult { status: StatusCode::ACCEPTED, body, repeated },
+    })
+}
+
+fn problem_result(worker: &Worker, problem: &Problem, request_id: &str) -> BatchResult {
+    worker.meter.borrow_mut().problem(problem.code() as usize);
+    BatchResult { status: problem.status(), body: problem.body(request_id).into(), repeated: false }
+}
