@@ -39,6 +39,13 @@ pub(in crate::http) const ROUTES: &[RouteEntry] =
         .headers(&[("Firstcome-Seq", Presence::Sometimes), ("Server-Timing", Presence::Sometimes)])
         .later(|worker, call| Box::pin(place_all(worker, call)))];
 
+/// An order of a batch before it is queued.
+struct ReadyOrder {
+    submission: Submission,
+    secret: OrderSecret,
+    buyer: BuyerText,
+}
+
 /// An order of a batch that the writer decides.
 struct QueuedOrder {
     ticket: Ticket,
@@ -52,9 +59,12 @@ async fn place_all(worker: &Worker, mut call: Call) -> Result<Response<Body>, Pr
     worker.writer.check_buyer_capacity().map_err(|submit_error| rejected(worker, submit_error))?;
     check_json(&call.parts.headers)?;
     let orders = parse_batch(&read_long(worker, &mut call, BODY_BYTES_MAX).await?)?;
-    let mut queued = Vec::with_capacity(orders.len());
-    for order in orders {
-        let order = queue_order(worker, order);
+    // Digests take longer than a slot in the queue: all orders are made ready first, so that the writer, which begins with the
+    // first one, finds the others beside it and commits them together.
+    let ready: Vec<_> = orders.into_iter().map(|order| make_ready(worker, order)).collect();
+    let mut queued = Vec::with_capacity(ready.len());
+    for order in ready {
+        let order = order.and_then(|order| queue_order(worker, order));
         match order {
             Err(problem) if queued.is_empty() && is_of_the_queue(&problem) => return Err(problem),
             Ok(_) | Err(_) => queued.push(order),
@@ -83,12 +93,16 @@ fn is_of_the_queue(problem: &Problem) -> bool {
     matches!(problem, Problem::Overloaded { .. } | Problem::Draining | Problem::ReadOnly | Problem::NotLeader { .. })
 }
 
-/// Queues an order as that of a buyer: the slots that operators have in the queue are not for orders.
-fn queue_order(worker: &Worker, BatchOrder { drop_id, key, order }: BatchOrder) -> Result<QueuedOrder, Problem> {
+/// Makes an order ready as that of a buyer: the slots that operators have in the queue are not for orders.
+fn make_ready(worker: &Worker, BatchOrder { drop_id, key, order }: BatchOrder) -> Result<ReadyOrder, Problem> {
     let buyer = order.buyer.clone();
     let no_notes = |_: &BuyerText| (None, None);
     let NewOrder { command, private_data, secret } = new_order(worker, drop_id, order, key.as_bytes(), no_notes)?;
     let submission = Submission { command, private_data: Some(private_data), class: Class::Buyer };
+    Ok(ReadyOrder { submission, secret, buyer })
+}
+
+fn queue_order(worker: &Worker, ReadyOrder { submission, secret, buyer }: ReadyOrder) -> Result<QueuedOrder, Problem> {
     Ok(QueuedOrder { ticket: queue(worker, submission)?, secret, buyer })
 }
 
