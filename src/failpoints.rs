@@ -106,6 +106,8 @@ pub enum Bug {
     ReplyBeforeAppend,
     /// A leader appends a batch that breaks a rule of the tables.
     AppendsUnrecorded,
+    /// A standstill of the writer is time to pay, and a turn of a room.
+    StandstillCountsAsTime,
     /// A node of a cluster serves although its file is not what the log says.
     StoppedNodeServes,
     /// A read names the state after it as the one that it has.

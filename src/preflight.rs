@@ -6,6 +6,7 @@ pub mod backup;
 pub mod finding;
 pub mod machine;
 pub mod mail_server;
+pub mod memory;
 pub mod plan;
 pub mod price;
 pub mod public_url;

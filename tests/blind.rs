@@ -24,7 +24,7 @@ use firstcome::types::{
     BuyerText, DigestKey, DropId, Quantity, Seed, TicketDigest, TicketNumber, TicketPosition, UnixMillis, random,
 };
 use firstcome::writer::clock::wall_clock;
-use http::{Server, call, serve, until};
+use http::{Server, call, serve, serve_with, until};
 use model::recording::Recording;
 use process::{Client, Pause, Process, wait_until};
 use rusqlite::Connection;
@@ -149,11 +149,22 @@ fn the_draw_decides_who_gets_the_units_and_each_buyer_learns_it_by_the_same_requ
     assert_eq!(server.order("late", &order_of("dan")).status, 409);
     server.stop();
     assert_eq!(problems(scratch.path()), Vec::<String>::new());
-    let server = serve(scratch.path());
+    let server = serve_with(scratch.path(), |config| {
+        config.payments.sandbox = true;
+        config.storefront.enabled = true;
+    });
     assert_eq!(find(&server, &key).body, left, "also after a restart");
     assert_eq!(BUYERS.map(|buyer| server.order(buyer, &order_of(buyer)).status), statuses, "also after a restart");
     assert_eq!(server.admin("POST", "/v1/drops/1/close", &json!({ "reason": "done" })).status, 200);
     assert_eq!(find(&server, &key).status, 404, "until the drop ends");
+    // The page leads to the order with the key of the joining only: a name and a number are guessed.
+    let winner = &decided[0];
+    let ticket = BUYERS.iter().position(|buyer| buyer == winner).expect("a buyer") + 1;
+    for (key, leads_to) in [("", "/drops/1"), ("other", "/drops/1"), (winner.as_str(), "/orders/")] {
+        let page = server.public("GET", &format!("/drops/1/standby?buyer={winner}&key={key}&recorded={ticket}"));
+        let location = page.headers.get("location").map_or("", String::as_str);
+        assert!(page.status == 303 && location.starts_with(leads_to), "{key}: {} {location}", page.status);
+    }
     server.stop();
 }
 

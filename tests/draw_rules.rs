@@ -370,6 +370,19 @@ fn a_drop_that_ends_is_not_drawn_and_waits_for_no_beacon() {
 }
 
 #[test]
+fn a_draw_that_was_being_computed_when_its_drop_was_paused_is_not_published_before_the_drop_resumes() {
+    let mut sale = Sale::waiting(60);
+    sale.post(10_000, beacon(1));
+    let change = ChangeDrop { drop_id: id(), reason: "a mistake".into() };
+    sale.apply(10_001, &Command::Drop(DropCommand::Pause(change.clone())));
+    let refused = sale.finish_by(10_002, seed(), PreparedDraw::default());
+    assert!(matches!(refused, Outcome::Refused { refusal: Refusal::DropPaused, .. }), "{refused:?}");
+    assert!(sale.drawn().is_empty(), "the seed stays a secret");
+    sale.apply(10_003, &Command::Drop(DropCommand::Resume(change)));
+    sale.finish(10_004);
+}
+
+#[test]
 fn no_printed_command_event_or_state_shows_a_seed_before_the_draw() {
     let mut sale = Sale::waiting(60);
     sale.post(10_000, beacon(1));

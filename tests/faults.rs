@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use firstcome::engine::{
-    Command, CommandKey, Effect, OrderCommand, Outcome, PaymentCommand, RecordPayment, RefundOrder,
+    Command, CommandKey, Effect, OrderCommand, Outcome, PaymentCommand, RecordPayment, RefundOrder, Subject,
 };
 use firstcome::store::recover::{AcceptedRisks, recover};
 use firstcome::store::{Store, StoreError, load, verify};
@@ -24,7 +24,7 @@ use firstcome::writer::{
     Class, NotApplied, Submission, SubmitError, Ticket, WriterExit, WriterHandle, WriterOptions, WriterReply,
 };
 use shim::{Plan, Shim};
-use writing::{create, decided, end, options, order, order_with_key, prepare, run, until};
+use writing::{create, decided, end, options, order, order_with_key, prepare, run, stand_by, until};
 
 const BUYERS: u64 = 24;
 
@@ -345,6 +345,48 @@ fn fill_and_free(fill: impl Fn(Option<u32>)) {
     assert!(matches!(thread.join().expect("the writer's thread"), WriterExit::Orderly));
     let report = verify::verify(scratch.path()).expect("verified");
     assert_eq!((report.problems, report.held), (Vec::new(), sold), "not applied is not applied");
+}
+
+/// The unit comes back while nothing is decided, and the time of two buyers in the line would be over before the end of it.
+#[test]
+fn a_standstill_is_no_time_to_pay_for_a_unit_that_comes_back_in_it() {
+    let shim = Shim::take();
+    let scratch = tempfile::tempdir().expect("scratch");
+    let (writer, handle) = prepare(scratch.path(), options());
+    let thread = run(writer);
+    decided(create(&handle, 1, 1));
+    let reserved = decided(order(&handle, "ann").expect("let in"));
+    let Outcome::Accepted(Effect::Reserved(reservation)) = reserved.outcome else { panic!("{reserved:?}") };
+    for buyer in ["ben", "cat"] {
+        decided(stand_by(&handle, buyer).expect("let in"));
+    }
+    shim.fill(Some(0));
+    let mut more = 0;
+    until("the disk is full", || {
+        more += 1;
+        drop(stand_by(&handle, &format!("more{more}")).map(Ticket::wait));
+        handle.is_read_only()
+    });
+    assert!(handle.clock.now() < reservation.expires_at, "the unit is held when the standstill begins");
+    let over = reservation.expires_at.plus_seconds(3);
+    until("the time of ben and of cat would be over", || handle.clock.now() > over);
+    shim.fill(None);
+    until("selling goes on by itself", || !handle.is_read_only());
+    let resumed = handle.clock.now();
+    let again = decided(stand_by(&handle, "ben").expect("let in"));
+    assert!(matches!(again.outcome, Outcome::Repeated { subject: Subject::Order(_), .. }), "{again:?}");
+    end(&handle, thread);
+    let connection = rusqlite::Connection::open(scratch.path().join("firstcome.db")).expect("opened");
+    let granted: Vec<(String, i64)> = connection
+        .prepare("SELECT buyer, granted_at.at_ms FROM orders JOIN audit granted_at ON granted_at.seq = orders.seq ORDER BY orders.seq")
+        .expect("a statement")
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .expect("rows")
+        .collect::<Result<_, _>>()
+        .expect("orders");
+    let names: Vec<&str> = granted.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["ann", "ben"], "cat waits while ben has time to pay, from {resumed:?} on");
+    assert_eq!(verify::verify(scratch.path()).expect("verified").problems, Vec::<String>::new());
 }
 
 #[test]

@@ -106,3 +106,17 @@ fn a_drop_without_caps_takes_orders_with_and_without_identities_and_another_drop
          0 order D2 buyer=B key=a email=x -> identity_limit_reached email limit=1",
     );
 }
+
+#[test]
+fn a_cap_that_comes_while_buyers_wait_leaves_their_places_in_the_line() {
+    check(
+        "0 create total=1 limit=9 -> ok D1
+         0 order D1 buyer=A -> reserved O1 until=120000
+         1 standby D1 buyer=B -> waits 1/1 qty=1
+         2 standby D1 buyer=C -> waits 2/2 qty=1
+         3 patch D1 rev=1 cap_email=1 -> ok D1
+         4 cancel O1 -> ok O1
+         4 whose O2 -> B
+         4 line D1 -> C1",
+    );
+}

@@ -1,4 +1,5 @@
-//! `firstcome preflight --plan` by the real program: a plan that fits, plans that cannot, and a file that stays as it is.
+//! `firstcome preflight --plan` by the real program: a plan that fits, plans that cannot, a trial that a signal
+//! ends, and a file that stays as it is.
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
@@ -6,14 +7,20 @@ mod http;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use http::serve;
+use http::{serve, until};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// The program with this plan: buyers, units, orders and reads a second.
-fn plan(data: &Path, [buyers, units, orders, reads]: [u32; 4], more: &[&str]) -> Output {
+fn plan(data: &Path, planned: [u32; 4], more: &[&str]) -> Output {
+    command(data, planned, more).output().expect("run")
+}
+
+fn command(data: &Path, [buyers, units, orders, reads]: [u32; 4], more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_firstcome"));
     command.args(["preflight", "--plan", "--data"]).arg(data).args(more);
     for (name, value) in
@@ -22,7 +29,8 @@ fn plan(data: &Path, [buyers, units, orders, reads]: [u32; 4], more: &[&str]) ->
         command.env(format!("FIRSTCOME__PLAN__{name}"), value.to_string());
     }
     // The trial must not depend on how full this machine's disk is.
-    command.env("FIRSTCOME__WRITER__FREE_BYTES_MIN", "0").output().expect("run")
+    command.env("FIRSTCOME__WRITER__FREE_BYTES_MIN", "0");
+    command
 }
 
 fn said(output: &Output) -> String {
@@ -64,6 +72,7 @@ fn a_plan_that_fits_passes_within_ten_seconds_and_leaves_the_real_file_alone() {
     for check in ["plan: disk", "plan: writer", "plan: cores", "plan: memory", "plan: room", "plan: reads"] {
         assert!(found[check] != "fail", "{check}: {told:#}");
     }
+    assert_eq!(found["plan: payments"], "pass", "{told:#}");
     let measured = &told["measured"];
     assert!(measured["trial"]["orders"].as_u64() > Some(100), "the engine has sold: {told:#}");
     assert!(
@@ -85,12 +94,39 @@ fn a_plan_that_no_machine_serves_fails_and_says_which_part_does_not_fit() {
     for check in ["plan: disk", "plan: writer", "plan: cores", "plan: memory"] {
         assert_eq!(found[check], "fail", "{check}: {told:#}");
     }
+    assert_eq!(found["plan: payments"], "pass", "for information: {told:#}");
     // In words, too; the directory of the first start is not made.
     let output = plan(&data, [10, 10, 1_000_000, 0], &[]);
     let text = said(&output);
     assert!(output.status.code() == Some(1) && text.contains("the plan does not fit this machine"), "{text}");
     assert!(text.contains("1,000,000 orders/s") && text.contains("do: "), "{text}");
     assert_eq!(files(scratch.path()).len(), 0, "nothing is left behind");
+}
+
+/// Returns whether the directory of a trial is there.
+fn is_on_trial(data: &Path) -> bool {
+    let mut entries = std::fs::read_dir(data).expect("readable").filter_map(Result::ok);
+    entries.any(|entry| entry.file_name().to_string_lossy().starts_with(".preflight-plan-"))
+}
+
+#[test]
+fn a_signal_ends_the_trial_and_its_directory_is_removed() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let mut command = command(scratch.path(), [50, 20, 5, 10], &[]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
+        let pid = Pid::from_child(&child);
+        let (sender, ended) = mpsc::channel();
+        let waiting = std::thread::spawn(move || sender.send(child.wait_with_output()));
+        until("the directory of the trial", || is_on_trial(scratch.path()));
+        kill_process(pid, signal).expect("our own process");
+        let output = ended.recv_timeout(Duration::from_secs(20)).expect("it ends").expect("its output");
+        waiting.join().expect("joined").expect("received");
+        let text = said(&output);
+        assert!(output.status.code() == Some(1) && text.contains("interrupted"), "{signal:?}: {text}");
+        assert!(text.contains("run it again"), "{signal:?}: {text}");
+        assert_eq!(files(scratch.path()).len(), 0, "{signal:?}: nothing is left behind");
+    }
 }
 
 #[test]

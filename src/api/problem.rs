@@ -235,6 +235,12 @@ impl Problem {
         (self.kind().status == StatusCode::SERVICE_UNAVAILABLE).then_some("no")
     }
 
+    /// Returns true if the request was not decided, or if that is not known: it may be sent again with its key.
+    #[must_use]
+    pub fn is_undecided(&self) -> bool {
+        self.applied().is_some()
+    }
+
     /// Returns the title and the detail, for pages.
     #[must_use]
     pub fn words(&self) -> (&'static str, String) {

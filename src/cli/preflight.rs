@@ -33,11 +33,11 @@ Run it on the server's machine, as the server's user, with the server's own --co
 
 It only reads and does not disturb a running sale. With --alertmanager it sends one test alert (FirstcomePreflight, severity none), which ends after a minute.
 
-With --plan it needs no server: it compares the settings plan.buyers, plan.units, plan.orders_per_second and plan.reads_per_second with this machine in less than ten seconds. It measures fsyncs where the database is or will be, lets the real engine and store record orders in a scratch database there, which is removed, and never opens the real one. Run it on an idle machine, not during a sale: it takes a core and the disk.
+With --plan it needs no server: it compares the settings plan.buyers, plan.units, plan.orders_per_second and plan.reads_per_second with this machine in less than ten seconds. It measures fsyncs where the database is or will be, lets the real engine and store record orders in a scratch database there, which is removed, also after Ctrl-C, and never opens the real one. The scratch database has durability full and full batches, whatever the settings are. Of a cluster it measures neither the log nor other nodes: scripts/cluster/drill.sh does. Run it on an idle machine, not during a sale: it takes a core and the disk.
 
 If operators have tokens, set FIRSTCOME_TOKEN to a token with the role operator.
 
-Exit codes: 0 all checks pass or warn; 1 a check fails, or the plan does not fit; 64 wrong argument or setting; 69 the server is unreachable or refuses, or there is no such drop; 73 with --plan: nothing can be written beside the database.";
+Exit codes: 0 all checks pass or warn; 1 a check fails, the plan does not fit, or a signal ended the trial; 64 wrong argument or setting; 69 the server is unreachable or refuses, or there is no such drop; 73 with --plan: nothing can be written beside the database.";
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]

@@ -35,6 +35,8 @@ pub const FIRSTCOME_REPEAT_ONLY: HeaderName = HeaderName::from_static("firstcome
 /// At a node of a cluster, the number of its shard on every answer; at a router, that of the shard which a request is for.
 pub const FIRSTCOME_SHARD: HeaderName = HeaderName::from_static("firstcome-shard");
 /// The number of the last event of a write.
+/// Orders of a batch that were not decided, or of which that is not known.
+pub const FIRSTCOME_UNDECIDED: HeaderName = HeaderName::from_static("firstcome-undecided");
 pub const FIRSTCOME_SEQ: HeaderName = HeaderName::from_static("firstcome-seq");
 /// The server's clock in milliseconds since 1970.
 pub const FIRSTCOME_TIME_MS: HeaderName = HeaderName::from_static("firstcome-time-ms");

@@ -15,8 +15,8 @@ pub const PAID_ORDER_US: f64 = 171.0;
 pub const PAID_ORDER_WRITER_US: f64 = 62.0;
 /// CPU time of the server for a read of a drop from its cache.
 pub const READ_US: f64 = 16.0;
-/// CPU time of the writer's thread in the trial of `preflight --plan`, on the machine of these figures: it tells how fast another
-/// machine's core is.
+/// CPU time of the writer's thread for an order in the trial of `preflight --plan`, on the machine of these figures, with full batches
+/// and the durability `full`, as each trial has them: it tells how fast another machine's core is.
 pub const TRIAL_US: f64 = 5.7;
 /// Memory of the server without a sale.
 pub const BASE_BYTES: f64 = 16e6;
@@ -28,7 +28,11 @@ pub const CONNECTION_BYTES: f64 = 11_800.0;
 /// and without endpoints for webhooks.
 pub const PAID_ORDER_DISK_BYTES: f64 = 725.0;
 /// Orders of one commit, at most: the default of `writer.batch_commands_max`.
-pub const BATCH: f64 = 512.0;
+pub const BATCH_COMMANDS: usize = 512;
+/// The same, to calculate with.
+pub const BATCH: f64 = BATCH_COMMANDS as f64;
+/// Events of one commit, at most: the default of `writer.batch_events_max`.
+pub const BATCH_EVENTS: usize = 4_096;
 /// The share of the cores, and of the writer's core, that a plan may use: the rest is for the kernel's own work and for peaks.
 pub const BUSY_MAX: f64 = 0.7;
 
@@ -43,7 +47,7 @@ pub struct Machine {
     pub cores: f64,
     /// CPU time of an operation here, in that of the machine of the figures; 2 is half as fast.
     pub slowness: f64,
-    /// The time that a commit waits for the disk: the median of an fsync, or none.
+    /// The time that a commit waits for this disk: the median of an fsync, or none.
     pub sync: Duration,
     /// Orders of one commit, at most.
     pub batch: f64,
@@ -61,6 +65,14 @@ impl Machine {
     #[must_use]
     pub fn orders_by_writer(&self) -> f64 {
         BUSY_MAX * 1e6 / (ORDER_WRITER_US * self.slowness)
+    }
+
+    /// Returns orders a second, each with its checkout and the webhook of its payment, that the cores and the writer's one core can
+    /// serve, within [`BUSY_MAX`].
+    #[must_use]
+    pub fn paid_orders(&self) -> f64 {
+        let by_cores = self.cores * BUSY_MAX * 1e6 / (PAID_ORDER_US * self.slowness);
+        by_cores.min(BUSY_MAX * 1e6 / (PAID_ORDER_WRITER_US * self.slowness))
     }
 
     /// Returns orders a second that the disk lets pass: each commit takes a whole batch and waits for one sync.
@@ -94,14 +106,13 @@ pub fn tables() -> String {
         let (by_cores, by_writer) = (machine.orders_by_cores(0.0), machine.orders_by_writer());
         let bound = if by_cores < by_writer { "its cores" } else { "the writer's core" };
         let busy_us = cores * BUSY_MAX * 1e6;
-        let paid = (busy_us / PAID_ORDER_US).min(BUSY_MAX * 1e6 / PAID_ORDER_WRITER_US);
         let of_buyer = READS_OF_BUYER * READ_US + ORDER_US;
         let buyers = RUSH_SECONDS * (busy_us / of_buyer).min(by_writer);
         let memory = memory_bytes(buyers, buyers) / 1e6;
         text.push_str(&format!(
             "| {cores} | {} | {bound} | {} | {} | {} | {} MB |\n",
             thousands(by_cores.min(by_writer)),
-            thousands(paid),
+            thousands(machine.paid_orders()),
             thousands(busy_us / READ_US),
             thousands(buyers),
             grouped(memory.round())
@@ -109,7 +120,7 @@ pub fn tables() -> String {
     }
     let disk = PAID_ORDER_DISK_BYTES * 1e5 / 1e6;
     text.push_str(&format!("\n100,000 paid orders take {disk:.0} MB of disk, beside the write-ahead log.\n"));
-    text.push_str("\n| fsync | orders/s that one writer commits |\n|---|---|\n");
+    text.push_str("\n| fsync | orders/s that one writer commits at most, its core always busy |\n|---|---|\n");
     for ms in [0.1, 1.0, 5.0, 10.0, 50.0] {
         let sync = Duration::from_secs_f64(ms / 1e3);
         let machine = Machine { cores: 2.0, slowness: 1.0, sync, batch: BATCH };
@@ -154,6 +165,8 @@ mod tests {
         let slow = Machine { slowness: 2.0, sync: Duration::from_millis(10), ..quick };
         assert!(slow.orders_by_cores(0.0) * 2.0 <= quick.orders_by_cores(0.0) + 1.0);
         assert!(slow.orders_by_writer() < quick.orders_by_writer() && slow.orders_by_disk() < quick.orders_by_disk());
+        assert!((slow.paid_orders() * 2.0 - quick.paid_orders()).abs() < 1.0);
+        assert!(quick.paid_orders() < quick.orders_by_cores(0.0).min(quick.orders_by_writer()));
         assert!(quick.orders_by_cores(10_000.0) < quick.orders_by_cores(0.0));
         assert!(quick.orders_by_cores(1e9).abs() < f64::EPSILON, "reads alone are too much");
         assert!((quick.cores_for(0.0, 1e6 / READ_US) - 1.0).abs() < 1e-9, "a core's worth of reads");

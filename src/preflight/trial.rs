@@ -5,10 +5,14 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::sizing::{BATCH_COMMANDS, BATCH_EVENTS};
 use crate::config::Config;
 use crate::engine::{
     COMMAND_NAMES, Command, CommandKey, CreateDrop, DropCommand, DropSpec, Effect, OUTCOME_NAMES, OrderCommand,
@@ -35,6 +39,9 @@ const ORDERS_MAX: u32 = 200_000;
 const FREE_BYTES_MIN: u64 = 512 << 20;
 /// Remembered keys: as many as there are orders.
 const KEYS_MAX: usize = 1 << 18;
+
+/// The reason for the lack of a trial that a signal has ended.
+pub const INTERRUPTED: &str = "interrupted";
 
 /// The result of a trial.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -83,18 +90,62 @@ impl Drop for ScratchDirectory {
     }
 }
 
-/// Decides and records orders for this long in a new database below `parent`, with the durability and batches of the settings.
+/// The runtime of the thread that delivers answers, and the signals that end a trial: SIGINT and SIGTERM.
+#[derive(Debug)]
+pub struct TrialSignals {
+    runtime: Runtime,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl TrialSignals {
+    /// Handles the signals from now on: they do not end the program any more, so that it removes what it has made.
+    ///
+    /// # Errors
+    /// One line: the system refuses a runtime or a handler.
+    pub fn listen() -> Result<TrialSignals, String> {
+        let refused = |error: std::io::Error| format!("no signal handler: {error}");
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(refused)?;
+        let interrupt = runtime.block_on(async { signal(SignalKind::interrupt()) }).map_err(refused)?;
+        let terminate = runtime.block_on(async { signal(SignalKind::terminate()) }).map_err(refused)?;
+        Ok(TrialSignals { runtime, interrupt, terminate })
+    }
+
+    /// Delivers the writer's answers on a thread that ends with the program. Returns a flag, which the first signal sets.
+    fn deliver(self, handle: WriterHandle) -> std::io::Result<Arc<AtomicBool>> {
+        let TrialSignals { runtime, mut interrupt, mut terminate } = self;
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&interrupted);
+        let note_signal = async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            flag.store(true, Ordering::Relaxed);
+        };
+        let run = move || {
+            runtime.block_on(async move {
+                tokio::join!(handle.deliver(0), note_signal);
+            });
+        };
+        std::thread::Builder::new().name("plan-answers".into()).spawn(run)?;
+        Ok(interrupted)
+    }
+}
+
+/// Decides and records orders for this long in a new database below `parent`. Batches are full and the durability is `full`, whatever
+/// the settings are: the trial is compared with [`super::sizing::TRIAL_US`].
 ///
 /// # Errors
-/// One line: the disk is full, no directory or database can be made, or an order was not accepted.
-pub fn run(parent: &Path, config: &Config, lasts: Duration) -> Result<Trial, String> {
+/// One line: the disk is full, no directory or database can be made, an order was not accepted, or [`INTERRUPTED`].
+pub fn run(parent: &Path, config: &Config, signals: TrialSignals, lasts: Duration) -> Result<Trial, String> {
     let free = rustix::fs::statvfs(parent).map_err(|error| format!("{}: {error}", parent.display()))?;
     let free = free.f_bavail.saturating_mul(free.f_frsize.max(1));
     if free < config.free_bytes_min.saturating_add(FREE_BYTES_MIN) {
         return Err(format!("{}: {} MB free are too few for a trial", parent.display(), free >> 20));
     }
     let scratch = ScratchDirectory::new(parent)?;
-    let writer = TrialWriter::start(&scratch.data(), config)?;
+    let writer = TrialWriter::start(&scratch.data(), config, signals)?;
     let sold = writer.sell(lasts);
     let cpu = writer.end()?;
     let (orders, took) = sold?;
@@ -106,10 +157,12 @@ struct TrialWriter {
     handle: WriterHandle,
     thread: std::thread::JoinHandle<(WriterExit, Duration)>,
     drop_id: DropId,
+    /// A signal asks for the end of the trial.
+    interrupted: Arc<AtomicBool>,
 }
 
 impl TrialWriter {
-    fn start(directory: &Path, config: &Config) -> Result<TrialWriter, String> {
+    fn start(directory: &Path, config: &Config, signals: TrialSignals) -> Result<TrialWriter, String> {
         let store = Store::open(directory, wall_clock()).map_err(|error| error.to_string())?;
         let loaded = load::load(&store.connection, &store.digest_key, KEYS_MAX).map_err(|error| error.to_string())?;
         let clock = Arc::new(Clock::unguarded(loaded.state.at(), &ClockReading::take()));
@@ -125,11 +178,7 @@ impl TrialWriter {
             (exit, own_cpu_time().saturating_sub(before))
         };
         let thread = std::thread::Builder::new().name("plan-writer".into()).spawn(run).map_err(no_thread)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(no_thread)?;
-        let delivering = handle.clone();
-        let deliver = move || runtime.block_on(delivering.deliver(0));
-        // The thread ends with the program.
-        std::thread::Builder::new().name("plan-answers".into()).spawn(deliver).map_err(no_thread)?;
+        let interrupted = signals.deliver(handle.clone()).map_err(no_thread)?;
         let digest = handle.digest_key.params(b"preflight");
         let command = Command::Drop(DropCommand::Create(CreateDrop {
             key: CommandKey { digest, params: digest },
@@ -143,14 +192,15 @@ impl TrialWriter {
             return Err(format!("a drop was not made: {created:?}"));
         }
         let drop_id = DropId::new(1).ok_or("no drop")?;
-        Ok(TrialWriter { handle, thread, drop_id })
+        Ok(TrialWriter { handle, thread, drop_id, interrupted })
     }
 
-    /// Sells for this long; returns the orders and the time that they took.
+    /// Sells for this long or until a signal; returns the orders and the time that they took.
     fn sell(&self, lasts: Duration) -> Result<(u32, Duration), String> {
         let (mut waiting, mut sent) = (VecDeque::<Ticket>::with_capacity(IN_FLIGHT), 0u32);
         let began = Instant::now();
         while began.elapsed() < lasts && sent < ORDERS_MAX {
+            self.check_signals()?;
             while waiting.len() < IN_FLIGHT && sent < ORDERS_MAX {
                 sent = sent.saturating_add(1);
                 let submission = self.order(sent)?;
@@ -161,9 +211,14 @@ impl TrialWriter {
             }
         }
         for ticket in waiting {
+            self.check_signals()?;
             check(&ticket.wait())?;
         }
         Ok((sent, began.elapsed()))
+    }
+
+    fn check_signals(&self) -> Result<(), String> {
+        if self.interrupted.load(Ordering::Relaxed) { Err(INTERRUPTED.to_owned()) } else { Ok(()) }
     }
 
     fn order(&self, number: u32) -> Result<Submission, String> {
@@ -206,15 +261,15 @@ fn check(reply: &WriterReply) -> Result<(), String> {
     if is_reserved { Ok(()) } else { Err(format!("an order was not accepted: {reply:?}")) }
 }
 
-/// The writer's options, as the server has them by these settings.
+/// The writer's options: those of the server by these settings, except for what the CPU time of an order depends on.
 fn options(config: &Config) -> WriterOptions {
     WriterOptions {
         queue_capacity: config.queue_capacity.max(IN_FLIGHT.saturating_mul(2)),
         queue_reserve: 1,
         queue_wait_max: Duration::from_secs(60),
-        batch_commands_max: config.batch_commands_max,
-        batch_events_max: config.batch_events_max,
-        durability: if config.durability_full { Durability::Full } else { Durability::Interval(config.sync_interval) },
+        batch_commands_max: BATCH_COMMANDS,
+        batch_events_max: BATCH_EVENTS,
+        durability: Durability::Full,
         affinity: CpuAffinity::Off,
         checkpoint: CheckpointLimits {
             passive_bytes: config.checkpoint_wal_bytes,

@@ -136,6 +136,7 @@ pub fn newest_event(connection: &Connection) -> rusqlite::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{ChallengeRule, IdentityLimits};
     use hyper::header::HeaderValue;
 
     fn seq(number: u64) -> Seq {
@@ -144,6 +145,36 @@ mod tests {
 
     fn id(number: u32) -> DropId {
         DropId::new(number).expect("not 0")
+    }
+
+    #[test]
+    fn a_look_between_two_drops_of_one_commit_does_not_hide_the_second_one() {
+        let published = Published::default();
+        (1..=2).for_each(|number| published.publish_version(id(number), seq(u64::from(number))));
+        let key = PageKey { list: PagedList::Drops, after: 0, limit: 6 };
+        let items = [1, 2].map(|number| PageItem {
+            number,
+            drop_id: id(number),
+            version: seq(u64::from(number)),
+            body: Bytes::from_static(b"{}"),
+        });
+        let plain = CachedResponse { version: 2, etag: HeaderValue::from_static("x"), body: Bytes::new() };
+        let items = Some(Arc::new(PageItems { items: items.into(), next_after: None, drops: 2 }));
+        let mut cache = PageCache::new(4);
+        cache.put(key, &CachedPage { plain, gzip: None, items });
+        // The commit has an order of drop 2 first, and then one of drop 1.
+        let publish = |number, version| {
+            let (rule, limits) = (ChallengeRule::default(), IdentityLimits::default());
+            published.publish_drop(id(number), seq(version), rule, &limits, false);
+        };
+        publish(1, 91);
+        assert!(matches!(cache.look(key, published.newest_change(), &published), PageLookup::Current(_)));
+        publish(2, 90);
+        published.publish_newest_change(seq(91));
+        let PageLookup::Changed(_, places) = cache.look(key, published.newest_change(), &published) else {
+            panic!("an old page is served")
+        };
+        assert_eq!(places, [0, 1]);
     }
 
     #[test]

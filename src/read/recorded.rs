@@ -16,19 +16,21 @@ pub enum RecordedEnding {
     Undecided,
 }
 
-/// Returns the ending of a recorded order. `None` if no order of this buyer has the number.
+/// Returns the ending of a recorded order. `None` if no order of this buyer with this key has the number: an ending leads to an
+/// order, which a name and a number must not.
 pub fn recorded_ending(
     connection: &Connection,
     drop_id: DropId,
     ticket: TicketNumber,
     buyer: &str,
+    key: &Digest,
 ) -> rusqlite::Result<Option<RecordedEnding>> {
     let mut statement = connection.prepare_cached(
         "SELECT order_seq, left_seq, (SELECT detail FROM audit WHERE seq = left_seq) FROM standby
-         WHERE drop_id = ?1 AND number = ?2 AND buyer = ?3",
+         WHERE drop_id = ?1 AND number = ?2 AND buyer = ?3 AND key_digest = ?4",
     )?;
     statement
-        .query_row(params![drop_id, ticket.get(), buyer], |row| {
+        .query_row(params![drop_id, ticket.get(), buyer, key], |row| {
             let (order, left): (Option<Seq>, Option<Seq>) = (row.get(0)?, row.get(1)?);
             let reason = reason_in(row.get_ref(2)?.as_str_or_null()?);
             Ok(match (order, left) {

@@ -21,6 +21,7 @@ use super::worker::RouteWorker;
 use crate::api::Problem;
 use crate::egress::{ForwardError, OutboundRequest};
 use crate::failpoints::{self, Bug};
+use crate::http::request::FIRSTCOME_UNDECIDED;
 use crate::http::routes::Listener;
 
 /// Pause before a node is asked again; a change of the leader ends it.
@@ -74,9 +75,11 @@ pub(super) async fn pass(
     })
 }
 
-/// Returns true if a request with this answer was not decided, and one before it may have been.
-fn decided_nothing(status: StatusCode) -> bool {
-    matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED)
+/// Returns true if a request with this answer, or a part of it, was not decided, and one before it may have been.
+fn left_undecided<B>(response: &Response<B>) -> bool {
+    const UNDECIDED: [StatusCode; 3] =
+        [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS, StatusCode::UNAUTHORIZED];
+    UNDECIDED.contains(&response.status()) || response.headers().contains_key(FIRSTCOME_UNDECIDED)
 }
 
 struct Passing<'a> {
@@ -144,7 +147,7 @@ impl Passing<'_> {
             if let Some(leader) = self.shard.leader() {
                 match self.send_to_leader(leader, repeats).await? {
                     // It says that nothing was decided of this request; the first one may stand.
-                    AttemptEnd::Answered(response) if may_be_decided && decided_nothing(response.status()) => {}
+                    AttemptEnd::Answered(response) if may_be_decided && left_undecided(&response) => {}
                     AttemptEnd::Answered(response) | AttemptEnd::Behind(response) => return Ok(response),
                     AttemptEnd::Unknown if !repeats => return Err(Problem::OutcomeUnknown.into()),
                     AttemptEnd::Unknown => may_be_decided = true,
@@ -263,5 +266,23 @@ impl Passing<'_> {
             RequestEffect::Write { is_repeatable } if may_be_taken => is_repeatable.then_some(AttemptEnd::Unknown),
             RequestEffect::Write { .. } | RequestEffect::Read { .. } => Some(AttemptEnd::Elsewhere),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_batch_with_an_undecided_order_says_nothing_of_one_that_may_have_been_decided_before() {
+        let mut response = Response::new(());
+        assert!(!left_undecided(&response));
+        response.headers_mut().insert(FIRSTCOME_UNDECIDED, HeaderValue::from(1));
+        assert!(left_undecided(&response));
+        let mut refused = Response::new(());
+        *refused.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        assert!(left_undecided(&refused));
     }
 }

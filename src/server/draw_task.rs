@@ -165,9 +165,9 @@ async fn submit(worker: &Worker, draw: &DrawRow, command: RoomCommand) -> bool {
                 tracing::info!(drop_id, state = draw.state().as_str(), "a step of a draw is done");
                 true
             }
-            // The step was done before, or the drop has ended meanwhile.
+            // The step was done before, or the drop has ended meanwhile or was paused; its resumption is an event.
             Outcome::Repeated { .. } | Outcome::Advanced => true,
-            Outcome::Refused { refusal: Refusal::Ended { .. }, .. } => true,
+            Outcome::Refused { refusal: Refusal::Ended { .. } | Refusal::DropPaused, .. } => true,
             Outcome::Refused { refusal, .. } => {
                 let refusal = OUTCOME_NAMES.get(refusal.index()).copied().unwrap_or("");
                 tracing::error!(drop_id, refusal, "a step of a draw was refused");

@@ -110,53 +110,64 @@ pub(super) fn detail(event: &RoomEvent) -> Option<Value> {
 
 /// A draw as its row has it.
 pub(super) struct StoredDraw {
+    drop_id: DropId,
     pub(super) commitment: Commitment,
     beacon: Option<BeaconRule>,
-    pub(super) phase: DrawPhase,
+    columns: DrawColumns,
 }
 
 impl StoredDraw {
+    /// Returns how far the draw is; one that is done is drawn again, so that its order is the one that its seed gives: half a second
+    /// for a million tickets.
+    pub(super) fn phase(self) -> Result<DrawPhase, StoreError> {
+        let inconsistent = |what: &str| inconsistent(self.drop_id, what);
+        let DrawColumns { commitment: _, seed, beacon_seconds: _, tickets, fixed, beacon, ready, done } = self.columns;
+        Ok(match (tickets, fixed, done) {
+            (None, None, None) => DrawPhase::Pending,
+            (Some(tickets), None, None) => DrawPhase::Begun { tickets },
+            (Some(tickets), Some((root, at)), done) => {
+                let tickets = TicketSet::new(tickets, root).ok_or_else(|| inconsistent("it has too many tickets"))?;
+                match done {
+                    None => {
+                        let missed = ready && self.beacon.is_some() && beacon.is_none();
+                        DrawPhase::Fixed(Box::new(FixedDraw { tickets, at, beacon, missed }))
+                    }
+                    Some(result) => {
+                        let done = FinishedDraw::draw(tickets, seed, beacon);
+                        if done.drawn.result != result {
+                            return Err(inconsistent("seed, beacon and tickets give another result"));
+                        }
+                        DrawPhase::Drawn(done.into())
+                    }
+                }
+            }
+            (None, ..) | (Some(_), None, Some(_)) => return Err(inconsistent("its row contradicts itself")),
+        })
+    }
+
     /// Adds the rule of the beacon to the rule of positions.
     pub(super) fn complete(&self, rule: RoomDraw) -> RoomDraw {
         self.beacon.and_then(|beacon| rule.with_beacon(beacon)).unwrap_or(rule)
     }
 }
 
-/// Loads the draw of a drop; one that is done is drawn again, so that its order is the one that its seed gives.
+/// Loads the row of the draw of a drop.
 pub(super) fn load(connection: &Connection, drop_id: DropId) -> Result<Option<StoredDraw>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT commitment, seed, beacon_seconds, tickets, root, fixed_at_ms, beacon, ready, result, drawn_seq
          FROM draws WHERE drop_id = ?1",
     )?;
-    let Some(row) = statement.query_row([drop_id], row_of).optional()? else { return Ok(None) };
-    let inconsistent = |what: &str| StoreError::Inconsistent(format!("the draw of drop {drop_id}: {what}"));
-    let DrawColumns { commitment, seed, beacon_seconds, tickets, fixed, beacon, ready, done } = row;
-    if seed.commitment() != commitment {
-        return Err(inconsistent("its seed is not the one that was committed to"));
+    let Some(columns) = statement.query_row([drop_id], row_of).optional()? else { return Ok(None) };
+    let commitment = columns.commitment;
+    if columns.seed.commitment() != commitment {
+        return Err(inconsistent(drop_id, "its seed is not the one that was committed to"));
     }
-    let rule = beacon_seconds.map(|seconds| BeaconRule { seconds });
-    let phase = match (tickets, fixed, done) {
-        (None, None, None) => DrawPhase::Pending,
-        (Some(tickets), None, None) => DrawPhase::Begun { tickets },
-        (Some(tickets), Some((root, at)), done) => {
-            let tickets = TicketSet::new(tickets, root).ok_or_else(|| inconsistent("it has too many tickets"))?;
-            match done {
-                None => {
-                    let missed = ready && rule.is_some() && beacon.is_none();
-                    DrawPhase::Fixed(Box::new(FixedDraw { tickets, at, beacon, missed }))
-                }
-                Some(result) => {
-                    let done = FinishedDraw::draw(tickets, seed, beacon);
-                    if done.drawn.result != result {
-                        return Err(inconsistent("seed, beacon and tickets give another result"));
-                    }
-                    DrawPhase::Drawn(done.into())
-                }
-            }
-        }
-        (None, ..) | (Some(_), None, Some(_)) => return Err(inconsistent("its row contradicts itself")),
-    };
-    Ok(Some(StoredDraw { commitment, beacon: rule, phase }))
+    let beacon = columns.beacon_seconds.map(|seconds| BeaconRule { seconds });
+    Ok(Some(StoredDraw { drop_id, commitment, beacon, columns }))
+}
+
+fn inconsistent(drop_id: DropId, what: &str) -> StoreError {
+    StoreError::Inconsistent(format!("the draw of drop {drop_id}: {what}"))
 }
 
 struct DrawColumns {

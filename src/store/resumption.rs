@@ -1,8 +1,8 @@
-//! The start after a stop in which an auction ended, a winner's time lapsed or a waiting room had buyers to admit: buyers who are
+//! The start, or the end of a standstill, after a stop in which an auction ended, a winner's time lapsed or a waiting room had buyers to admit: buyers who are
 //! offered a unit for an instant in the stop have their time to pay from the start on, and a room admits none before it.
 
 use super::{Batch, Loaded, Recorder, Store, StoreError};
-use crate::engine::{Command, FileCommand, State};
+use crate::engine::{Command, FileCommand, Outcome, State};
 use crate::types::UnixMillis;
 
 /// Records that no buyer could order or pay until `now`, and does what was due until then, if a unit is offered or a room admits
@@ -43,13 +43,15 @@ pub(super) fn advance(state: &mut State, now: UnixMillis, batch: &mut Batch) {
 }
 
 /// Records that no buyer could order or pay until `now`. The engine does not advance before this command: everything that is due
-/// follows it.
-pub fn resume(state: &mut State, now: UnixMillis, batch: &mut Batch) {
+/// follows it. Returns the command and its outcome.
+pub fn resume(state: &mut State, now: UnixMillis, batch: &mut Batch) -> (Command, Outcome) {
     let first = batch.events.len();
-    state.decide(&Command::File(FileCommand::RecordStop { until: now }), &mut batch.events);
+    let command = Command::File(FileCommand::RecordStop { until: now });
+    let outcome = state.decide(&command, &mut batch.events);
     for event in &batch.events[first..] {
         state.evolve(event);
     }
+    (command, outcome)
 }
 
 fn commit(store: &mut Store, loaded: &mut Loaded, batch: &Batch) -> Result<(), StoreError> {

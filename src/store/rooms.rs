@@ -221,7 +221,7 @@ fn load_window(connection: &Connection, entry: &mut DropEntry) -> Result<(), Sto
             return Err(inconsistent(&format!("order {number} is out of order")));
         }
     }
-    window.draw.phase = stored.phase;
+    window.draw.phase = stored.phase()?;
     entry.blind = Some(window);
     Ok(())
 }
@@ -263,7 +263,7 @@ pub(super) fn load(connection: &Connection, key: &DigestKey, drops: &mut [DropEn
         let mut room = Room::new(spec, entry.spec.commitment, UnixMillis::ZERO);
         room.version_at = version_at;
         if let (Some(draw), Some(stored)) = (&mut room.draw, stored) {
-            draw.phase = stored.phase;
+            draw.phase = stored.phase()?;
         }
         room.opened = row.get(5)?;
         let (tickets, serving): (u32, u32) = (row.get(6)?, row.get(7)?);

@@ -162,12 +162,14 @@ impl Published {
         PublishedDrop(self.cell(drop_id, false).map_or(0, |cell| cell.load(Ordering::Acquire)))
     }
 
-    /// Publishes the version of a drop without a challenge and caps.
+    /// Publishes the version of a drop without a challenge and caps, the only one of its commit.
     pub fn publish_version(&self, drop_id: DropId, version: Seq) {
         self.publish_drop(drop_id, version, ChallengeRule::default(), &IdentityLimits::default(), false);
+        self.publish_newest_change(version);
     }
 
-    /// Publishes a drop's version, its challenge and the kinds of its caps. Only the writer calls it, after COMMIT.
+    /// Publishes a drop's version, its challenge and the kinds of its caps. Only the writer calls it, after COMMIT, and
+    /// [`Self::publish_newest_change`] after the last drop of the commit.
     pub fn publish_drop(
         &self,
         drop_id: DropId,
@@ -182,9 +184,12 @@ impl Published {
                 self.drops.fetch_add(1, Ordering::Release);
             }
         }
-        if self.newest_change.load(Ordering::Relaxed) < version.get() {
-            self.newest_change.store(version.get(), Ordering::Release);
-        }
+    }
+
+    /// Publishes that the drops of a commit have been published, up to a version. Only the writer calls it, after the last one of
+    /// them: a reader that sees the newest change sees every drop at its version, in whatever order they were published.
+    pub fn publish_newest_change(&self, version: Seq) {
+        self.newest_change.fetch_max(version.get(), Ordering::AcqRel);
     }
 
     /// Publishes the claims of a drop's room at a version; `None` once it has ended. Called before that version is published.
@@ -323,6 +328,8 @@ mod tests {
         assert_eq!((published.newest_change(), published.drops()), (6, 2));
         published.publish_version(id(1), Seq::new(7).expect("in range"));
         assert_eq!((published.newest_change(), published.drops()), (7, 2));
+        published.publish_drop(id(2), Seq::MAX, ChallengeRule::default(), &IdentityLimits::default(), false);
+        assert_eq!(published.newest_change(), 7, "other drops of the commit may have no version yet");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::handle::{Class, QueuedCommand};
 use super::replies::{NotApplied, Timing, WriterReply};
 use super::writer_loop::{PendingReply, WriterLoop};
-use crate::engine::{Admitted, Command, RecordProviderEvent};
+use crate::engine::{Admitted, Command, Outcome, RecordProviderEvent, RoomCommand};
 use crate::failpoints::{self, Bug};
 use crate::store::{StoreError, early, load, settlements};
 
@@ -62,7 +62,10 @@ impl WriterLoop<'_> {
         if let Some(drop_id) = submission.command.named_drop().filter(|id| self.state.drop_entry(*id).is_some()) {
             self.batch.tally.count(drop_id, at, &outcome, queue);
         }
-        if let Some(tap) = &mut self.tap {
+        // The seed of a draw that is refused stays secret: no capture has it.
+        let is_secret = matches!(submission.command, Command::Room(RoomCommand::FinishDraw(_)))
+            && matches!(outcome, Outcome::Refused { .. });
+        if let Some(tap) = self.tap.as_mut().filter(|_| !is_secret) {
             tap.note(at, submission.command, admitted, outcome.clone(), self.batch.events.len());
         }
         let decide = started.elapsed();

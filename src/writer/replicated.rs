@@ -14,7 +14,7 @@ use super::standstill::Standstill;
 use super::writer_loop::WriterLoop;
 use crate::failpoints::{self, Bug};
 use crate::log::{Entry, Fate, Output, Stop};
-use crate::store::{Severity, StoreError, load, resumption};
+use crate::store::{Severity, StoreError, load};
 use crate::types::{Seq, UnixMillis};
 
 /// Longest time for which a writer that stops waits to learn what became of its last entry. After that the outcome is
@@ -115,10 +115,7 @@ impl WriterLoop<'_> {
         tracing::info!(epoch = head.epoch, entry = head.number, seq = head.seq.get(), "this node leads");
         // While no node led, no buyer could order or pay: those who were offered a unit then have their time from now on, and rooms
         // go on admitting now.
-        let now = self.clock.now();
-        if self.state.offers_a_unit_until(now) {
-            resumption::resume(&mut self.state, now, &mut self.batch);
-        }
+        self.record_stop();
         Ok(())
     }
 

@@ -7,9 +7,10 @@ use super::disk_space::FreeSpace;
 use super::file_check::{FileCheck, FileVerdict, ForeignWrite};
 use super::replies::{NotApplied, WriterReply};
 use super::writer_loop::WriterLoop;
+use crate::engine::Admitted;
 use crate::failpoints::{self, Bug};
-use crate::store::StoreError;
 use crate::store::error::is_full;
+use crate::store::{StoreError, resumption};
 use crate::types::Seq;
 
 /// Cause of a standstill.
@@ -109,11 +110,28 @@ impl WriterLoop<'_> {
             Ok(_) if self.is_unmarked => Ok(()),
             Ok(_) => {
                 self.standstill = None;
+                // In a cluster a change of the leader records it.
+                if self.replica.is_none() && !failpoints::enabled(Bug::StandstillCountsAsTime) {
+                    self.record_stop();
+                }
                 self.shared.read_only.store(false, Ordering::SeqCst);
                 tracing::info!("{why}");
                 Ok(())
             }
             Err(error) => self.not_committed(error),
+        }
+    }
+
+    /// Records that no buyer could order or pay until now, if a unit is offered or a room admits buyers in that time: those buyers
+    /// have their time from now on, and rooms go on admitting now. The batch takes the event, before anything else is due.
+    pub(super) fn record_stop(&mut self) {
+        let (now, at) = (self.clock.now(), self.state.at());
+        if !self.state.offers_a_unit_until(now) {
+            return;
+        }
+        let (command, outcome) = resumption::resume(&mut self.state, now, &mut self.batch);
+        if let Some(tap) = &mut self.tap {
+            tap.note(at, command, Admitted::default(), outcome, self.batch.events.len());
         }
     }
 

@@ -91,6 +91,7 @@ impl Writer {
                 published.publish_room(entry.id, entry.version, Some(claims));
             }
             published.publish_drop(entry.id, entry.version, spec.challenge, &spec.identity_limits, notes_origins);
+            published.publish_newest_change(entry.version);
         }
         for (buyer, tier) in loaded.state.operator_tiers() {
             published.operator_tiers.publish(buyer, Some(tier));

@@ -328,6 +328,7 @@ impl WriterLoop<'_> {
         if has_new_price {
             self.published.note_price_change();
         }
+        let mut newest = None;
         for (drop_id, at) in touched {
             if let Some(entry) = self.state.drop_entry(drop_id) {
                 let (challenge, identity_limits) = (entry.spec.challenge, &entry.spec.identity_limits);
@@ -335,8 +336,12 @@ impl WriterLoop<'_> {
                     self.published.publish_room(drop_id, entry.version, entry.room_claims());
                 }
                 self.published.publish_drop(drop_id, entry.version, challenge, identity_limits, entry.notes_origins());
+                newest = newest.max(Some(entry.version));
             }
             self.batch.tally.count_commit(drop_id, at, commit);
+        }
+        if let Some(newest) = newest {
+            self.published.publish_newest_change(newest);
         }
         self.published.publish_seq(self.state.seq());
     }

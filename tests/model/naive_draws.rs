@@ -134,7 +134,7 @@ impl Naive {
             Ok(drop) => drop,
             Err(refused) => return refused,
         };
-        let at = self.at;
+        let (at, paused) = (self.at, self.drops[drop].paused);
         let draw = self.draw_of(drop);
         let refusal = match command {
             RoomCommand::FixTickets { root, .. } => match (draw.tickets, draw.root) {
@@ -167,6 +167,7 @@ impl Naive {
             RoomCommand::FinishDraw(finish) if finish.seed.commitment() != draw.commitment => {
                 Refusal::Invalid(Invalid::SeedDiffers)
             }
+            RoomCommand::FinishDraw(_) if paused => Refusal::DropPaused,
             RoomCommand::FinishDraw(finish) => {
                 draw.finish(&finish.seed);
                 self.settle_window(drop);

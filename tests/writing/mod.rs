@@ -108,8 +108,23 @@ pub fn order_of(handle: &WriterHandle, drop_id: u32, buyer: &str) -> Result<Tick
 }
 
 fn submit_order(handle: &WriterHandle, drop_id: DropId, buyer: &str, key: &[u8]) -> Result<Ticket, SubmitError> {
+    submit_wish(handle, drop_id, buyer, key, OrderCommand::Place)
+}
+
+/// Joins the line of the first drop.
+pub fn stand_by(handle: &WriterHandle, buyer: &str) -> Result<Ticket, SubmitError> {
+    submit_wish(handle, drop_one(), buyer, b"k", OrderCommand::JoinStandby)
+}
+
+fn submit_wish(
+    handle: &WriterHandle,
+    drop_id: DropId,
+    buyer: &str,
+    key: &[u8],
+    command: fn(PlaceOrder) -> OrderCommand,
+) -> Result<Ticket, SubmitError> {
     let digest = handle.digest_key.buyer(buyer);
-    let command = Command::Order(OrderCommand::Place(PlaceOrder {
+    let command = Command::Order(command(PlaceOrder {
         drop_id,
         buyer: digest,
         key: handle.digest_key.order_key(drop_id, &digest, key),

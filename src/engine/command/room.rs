@@ -145,6 +145,10 @@ fn finish_draw(decision: &mut Decision<'_>, command: &FinishDraw) -> Result<Outc
     if seed.commitment() != draw.commitment {
         return Err(Refusal::Invalid(Invalid::SeedDiffers));
     }
+    // An operator may have paused it to close it with its seed kept secret, while the draw was being computed.
+    if entry.paused {
+        return Err(Refusal::DropPaused);
+    }
     let done = prepared.or_draw(&fixed.tickets, seed, fixed.beacon.as_ref());
     let (beacon, result) = (fixed.beacon.clone(), done.drawn.result);
     let prepared = PreparedDraw::shared(done);

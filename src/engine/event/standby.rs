@@ -2,7 +2,6 @@
 
 use super::metadata::EventSubject;
 use super::{DropEvent, Event, OrderEvent, OrderReserved, StandbyGranted, StandbyLeaving};
-use crate::engine::identities::check_missing;
 use crate::engine::{DropEntry, State, Waiting};
 use crate::types::{DropId, IdentityDigests, OrderState, Seq, UnixMillis};
 
@@ -43,12 +42,10 @@ fn offer(state: &State, at: UnixMillis, drop_id: DropId) -> Option<Event> {
 
 impl DropEntry {
     /// Returns whether the limits leave room for what a buyer waits for: they may have ordered elsewhere meanwhile, or an
-    /// operator may have changed them.
+    /// operator may have changed them. A cap that came after the buyer had joined counts only what the buyer gave.
     fn leaves_room_for(&self, waiting: &Waiting) -> bool {
         let identities = waiting.facts.as_deref().map_or(IdentityDigests::NONE, |facts| facts.identities);
         let used = u64::from(self.used_by(&waiting.buyer)).saturating_add(u64::from(waiting.quantity.get()));
-        used <= u64::from(self.spec.per_buyer_limit)
-            && check_missing(self, &identities).is_ok()
-            && self.capped_identity(&identities, waiting.quantity).is_none()
+        used <= u64::from(self.spec.per_buyer_limit) && self.capped_identity(&identities, waiting.quantity).is_none()
     }
 }

@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use hyper::header::HeaderValue;
 use hyper::{Method, Response, StatusCode};
 use serde_json::json;
 
@@ -15,7 +16,7 @@ use crate::api::Problem;
 use crate::api::json::{BATCH_ORDERS_MAX, BatchOrder, BatchResult, batch_body, parse_batch};
 use crate::http::allowed_responses::{BODY, WRITER};
 use crate::http::body::{Body, check_json};
-use crate::http::request::{Call, json as json_response};
+use crate::http::request::{Call, FIRSTCOME_UNDECIDED, json as json_response};
 use crate::http::route::ResponseBody::Json;
 use crate::http::route::{Presence, Route};
 use crate::http::worker::Worker;
@@ -35,8 +36,12 @@ pub(in crate::http) const ROUTES: &[RouteEntry] =
         )
         .responds(&[200], &[Json("OrderBatchResults")])
         .problems(&[BODY, WRITER])
-        // Those of the last order that was accepted.
-        .headers(&[("Firstcome-Seq", Presence::Sometimes), ("Server-Timing", Presence::Sometimes)])
+        // The first two are those of the last order that was accepted.
+        .headers(&[
+            ("Firstcome-Seq", Presence::Sometimes),
+            ("Server-Timing", Presence::Sometimes),
+            ("Firstcome-Undecided", Presence::Sometimes),
+        ])
         .later(|worker, call| Box::pin(place_all(worker, call)))];
 
 /// An order of a batch before it is queued.
@@ -54,7 +59,7 @@ struct QueuedOrder {
 }
 
 /// `POST /v1/orders:batch`. Orders are queued one behind the other; a problem of the first one's queueing is that of the request,
-/// since nothing was decided.
+/// since nothing was decided. So it is if no order was decided, so that a router asks the next leader.
 async fn place_all(worker: &Worker, mut call: Call) -> Result<Response<Body>, Problem> {
     worker.writer.check_buyer_capacity().map_err(|submit_error| rejected(worker, submit_error))?;
     check_json(&call.parts.headers)?;
@@ -70,22 +75,37 @@ async fn place_all(worker: &Worker, mut call: Call) -> Result<Response<Body>, Pr
             Ok(_) | Err(_) => queued.push(order),
         }
     }
-    let request_id = call.request_id.header();
-    let request_id = request_id.to_str().unwrap_or_default();
     let (mut results, mut last) = (Vec::with_capacity(queued.len()), None);
     let deadline = Instant::now().checked_add(worker.server.config.reply_deadline);
     for order in queued {
-        let result = match order {
+        results.push(match order {
             Ok(order) => result(worker, order, deadline, &mut last).await,
             Err(problem) => Err(problem),
-        };
-        results.push(result.unwrap_or_else(|problem| problem_result(worker, &problem, request_id)));
+        });
     }
-    let response = json_response(StatusCode::OK, batch_body(&results));
+    let undecided = results.iter().filter(|result| result.as_ref().is_err_and(Problem::is_undecided)).count();
+    if undecided == results.len() {
+        return Err(as_a_whole(results));
+    }
+    let request_id = call.request_id.header();
+    let request_id = request_id.to_str().unwrap_or_default();
+    let told = |result: Result<_, _>| result.unwrap_or_else(|problem| problem_result(worker, &problem, request_id));
+    let results: Vec<_> = results.into_iter().map(told).collect();
+    let mut response = json_response(StatusCode::OK, batch_body(&results));
+    if undecided > 0 {
+        response.headers_mut().insert(FIRSTCOME_UNDECIDED, HeaderValue::from(undecided));
+    }
     Ok(match last {
         Some((seq, decided)) => with_write_headers(response, seq, &decided),
         None => response,
     })
+}
+
+/// Returns the problem of a batch of which no order was decided, as far as is known.
+fn as_a_whole(results: Vec<Result<BatchResult, Problem>>) -> Problem {
+    let mut problems = results.into_iter().filter_map(Result::err);
+    let first = problems.next().unwrap_or(Problem::Internal);
+    problems.find(|problem| matches!(problem, Problem::OutcomeUnknown)).unwrap_or(first)
 }
 
 /// Returns whether a problem is one of every command.
@@ -127,4 +147,16 @@ async fn result(
 fn problem_result(worker: &Worker, problem: &Problem, request_id: &str) -> BatchResult {
     worker.meter.borrow_mut().problem(problem.code() as usize);
     BatchResult { status: problem.status(), body: problem.body(request_id).into(), repeated: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_of_which_nothing_was_decided_is_unknown_if_one_of_its_orders_is() {
+        let whole = |problems: Vec<Problem>| as_a_whole(problems.into_iter().map(Err).collect()).code();
+        assert_eq!(whole(vec![Problem::Draining, Problem::ReadOnly]), Problem::Draining.code());
+        assert_eq!(whole(vec![Problem::ReadOnly, Problem::OutcomeUnknown]), Problem::OutcomeUnknown.code());
+    }
 }

@@ -22,7 +22,7 @@ use crate::http::worker::Worker;
 use crate::read::{AdmissionRate, CachedResponse, rooms};
 use crate::store::PrivateData;
 use crate::telemetry::{ReadSource, StreamKind};
-use crate::types::{DropId, RoomState};
+use crate::types::{DropId, RoomState, Seq};
 
 pub(in crate::http) const ROUTES: &[RouteEntry] = &[
     Route::public(Method::GET, "/v1/drops/{drop_id}/room", "GetRoom", "Read a drop's waiting room")
@@ -78,14 +78,11 @@ fn cached_room(worker: &Worker, id: DropId, started: Instant) -> Result<CachedRe
                 std::thread::yield_now();
                 continue;
             }
-            // Claims of another version make no body that is kept.
-            let version = if claims.is_some() { row.version.get() } else { 0 };
+            // Claims of another version make no body that is kept, here or under the tag of this version elsewhere.
+            let version = if claims.is_some() { row.version } else { Seq::ZERO };
             let body = room_body(&row, claims.unwrap_or_else(|| published.room_claims(id)), epoch);
-            return Ok(Some(CachedResponse {
-                version,
-                etag: tag(&etag("r", u64::from(id.get()), epoch, row.version)),
-                body,
-            }));
+            let etag = tag(&etag("r", u64::from(id.get()), epoch, version));
+            return Ok(Some(CachedResponse { version: version.get(), etag, body }));
         }
     };
     let found = worker.hot_rooms.borrow_mut().get(&worker.writer.published, id, render);

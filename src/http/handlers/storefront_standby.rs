@@ -88,7 +88,7 @@ async fn place(worker: &Worker, call: Call) -> Result<Response<Body>, Problem> {
     match accepted_seq(&decided) {
         Err(problem) if problem.code() == Code::NotFound => {
             return match ticket {
-                Some(ticket) => missed(worker, &frame, drop_id, (ticket, buyer.as_str())),
+                Some(ticket) => missed(worker, &frame, drop_id, (ticket, buyer.as_str(), key)),
                 None => back(),
             };
         }
@@ -118,7 +118,7 @@ async fn place(worker: &Worker, call: Call) -> Result<Response<Body>, Problem> {
         }
         Outcome::Repeated { subject: Subject::LineEntry(joined), .. } => {
             if let Some(ticket) = ticket {
-                return missed(worker, &frame, drop_id, (ticket, buyer.as_str()));
+                return missed(worker, &frame, drop_id, (ticket, buyer.as_str(), key));
             }
             let (left, is_key) = left_by(worker, *joined, key.as_bytes())?;
             if !is_key || left.ticket.is_some() {
@@ -155,9 +155,11 @@ fn missed(
     worker: &Worker,
     frame: &PageFrame<'_>,
     drop_id: DropId,
-    (ticket, buyer): (TicketNumber, &str),
+    (ticket, buyer, key): (TicketNumber, &str, &str),
 ) -> Result<Response<Body>, Problem> {
-    let ending = worker.reader.read(|connection| recorded_ending(connection, drop_id, ticket, buyer));
+    let digests = &worker.writer.digest_key;
+    let key = digests.order_key(drop_id, &digests.buyer(buyer), key.as_bytes());
+    let ending = worker.reader.read(|connection| recorded_ending(connection, drop_id, ticket, buyer, &key));
     let missed = match ending.map_err(|error| fault(&error))? {
         Some(RecordedEnding::Left(StandbyLeaving::SoldOut)) => MissedDraw::SoldOut,
         Some(RecordedEnding::Left(StandbyLeaving::Limit)) => MissedDraw::Limit,

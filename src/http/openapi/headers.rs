@@ -36,6 +36,11 @@ const HEADERS: &[HeaderSpec] = &[
         schema: || json!({ "type": "string", "pattern": "^\"([ador]|[da]p[0-9]+[em][0-9a-f]{8}-|b[0-9]+p[0-9]+[em])[0-9]+-[0-9]+-[0-9]+(-gzip)?\"$|^\"w[0-9a-f]{32}\"$" }),
         why: "Send it as If-None-Match.",
     },
+    HeaderSpec {
+        name: "Firstcome-Undecided",
+        schema: number,
+        why: "The number of orders of a batch whose problem has the member `applied`: send them again.",
+    },
     HeaderSpec { name: "Firstcome-Seq", schema: number, why: "The number of the outcome's last event." },
     HeaderSpec {
         name: "Server-Timing",
