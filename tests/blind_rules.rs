@@ -104,12 +104,18 @@ impl Sale {
     }
     /// Draws the orders of so many buyers.
     fn draw(&mut self, ms: i64, buyers: u32) {
+        self.fix(ms, buyers);
+        let finished = self.finish(ms);
+        assert!(matches!(finished, Outcome::Accepted(_)), "{finished:?}");
+    }
+    fn fix(&mut self, ms: i64, buyers: u32) {
         let root = self.root(buyers);
         let fixed = self.apply(ms, &Command::Room(RoomCommand::FixTickets { drop_id: id(), root }));
         assert!(matches!(fixed, Outcome::Accepted(_)), "{fixed:?}");
+    }
+    fn finish(&mut self, ms: i64) -> Outcome {
         let finish = FinishDraw { drop_id: id(), seed: seed(), prepared: PreparedDraw::default() };
-        let finished = self.apply(ms, &Command::Room(RoomCommand::FinishDraw(Box::new(finish))));
-        assert!(matches!(finished, Outcome::Accepted(_)), "{finished:?}");
+        self.apply(ms, &Command::Room(RoomCommand::FinishDraw(Box::new(finish))))
     }
     /// The numbers by the draw's order, as an outsider computes them.
     fn order_of(&self, buyers: u32) -> Vec<u32> {
@@ -269,10 +275,13 @@ fn a_paused_drop_decides_nothing_and_the_end_of_a_drop_is_the_end_of_its_window(
     sale.record(10_000, 1..=3);
     sale.apply(11_000, &Command::Drop(DropCommand::Pause(change())));
     assert!(matches!(sale.order(11_000, 4, "k", 1), Outcome::Refused { refusal: Refusal::DropPaused, .. }));
-    sale.draw(END, 3);
+    sale.fix(END, 3);
+    let refused = sale.finish(END);
+    assert!(matches!(refused, Outcome::Refused { refusal: Refusal::DropPaused, .. }), "{refused:?}");
     sale.apply(END + 5000, &Command::Advance);
     assert_eq!(sale.decided().0, [0; 0]);
     sale.apply(END + 6000, &Command::Drop(DropCommand::Resume(change())));
+    sale.finish(END + 6001);
     sale.apply(END + 6001, &Command::Advance);
     assert_eq!(sale.decided().0, sale.order_of(3));
 

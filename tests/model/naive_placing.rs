@@ -39,6 +39,18 @@ impl Naive {
         if let Some((kind, _)) = d.spec.identity_limits.iter().find(|(kind, _)| of.get(*kind).is_none()) {
             return Some(Refusal::Invalid(Invalid::IdentityMissing { kind }));
         }
+        self.over_given(drop, buyer, of, quantity)
+    }
+
+    /// The same, with what the buyer gave: a cap that came after joining a line needs no more.
+    pub(super) fn over_given(
+        &self,
+        drop: usize,
+        buyer: Digest,
+        of: &IdentityDigests,
+        quantity: u16,
+    ) -> Option<Refusal> {
+        let d = &self.drops[drop];
         let used: u64 = self.orders.iter().filter(|o| o.drop == drop && o.buyer == buyer).map(NaiveOrder::units).sum();
         let limit = d.spec.per_buyer_limit;
         if used + u64::from(quantity) > u64::from(limit) {

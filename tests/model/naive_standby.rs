@@ -164,7 +164,7 @@ impl Naive {
         let is_recorded = number.is_some();
         let too_many = is_recorded && u64::from(quantity) > self.free(drop);
         self.settle_window(drop);
-        if self.over_limit(drop, buyer, &identities, quantity).is_some() || too_many {
+        if self.over_given(drop, buyer, &identities, quantity).is_some() || too_many {
             return self.endings.push(NaiveEnding { drop, buyer, subject: Subject::LineEntry(seq(joined)) });
         }
         let spec = &self.drops[drop].spec;
