@@ -235,10 +235,18 @@ impl Problem {
         (self.kind().status == StatusCode::SERVICE_UNAVAILABLE).then_some("no")
     }
 
-    /// Returns true if the request was not decided, or if that is not known: it may be sent again with its key.
+    /// Returns true if the request was not decided, or if that is not known: it is to be sent again with its key. A refusal is a
+    /// decision.
     #[must_use]
     pub fn is_undecided(&self) -> bool {
-        self.applied().is_some()
+        matches!(
+            self,
+            Problem::Overloaded { .. }
+                | Problem::Draining
+                | Problem::ReadOnly
+                | Problem::NotLeader { .. }
+                | Problem::OutcomeUnknown
+        )
     }
 
     /// Returns the title and the detail, for pages.

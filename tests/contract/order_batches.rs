@@ -58,6 +58,13 @@ pub(crate) fn batches(server: &Server) {
     let refused = send(&[order(&drop_id, "a", "ann"), json!({ "drop_id": 0 })]);
     is(&refused, Code::Validation);
     assert_eq!(refused.body["errors"][0]["pointer"], "/orders/1/drop_id", "{}", refused.text);
+    // A refusal is a decision of its order, although a pause has the status of what was not decided.
+    let paused = create(server, "paused-batch", &json!({ "total": 1 }));
+    let pause = call(admin, "POST", &format!("/v1/drops/{paused}/pause"), JSON, r#"{"reason":"a mistake"}"#);
+    assert_eq!(pause.status, 200, "{}", pause.text);
+    let answer = send(&[order(&paused, "a", "ann")]);
+    assert_eq!((answer.status, &answer.body["results"][0]["problem"]["code"]), (200, &json!("drop-paused")));
+    assert!(!answer.headers.contains_key("firstcome-undecided"), "{:?}", answer.headers);
     let of_many = create(server, "longest-batch", &json!({ "total": 100 }));
     let longest: Vec<String> = (0..100).map(|number| longest(&of_many, number)).collect();
     let answer = call(admin, "POST", "/v1/orders:batch", JSON, &format!(r#"{{"orders":[{}]}}"#, longest.join(",")));

@@ -71,7 +71,7 @@ async fn place_all(worker: &Worker, mut call: Call) -> Result<Response<Body>, Pr
     for order in ready {
         let order = order.and_then(|order| queue_order(worker, order));
         match order {
-            Err(problem) if queued.is_empty() && is_of_the_queue(&problem) => return Err(problem),
+            Err(problem) if queued.is_empty() && problem.is_undecided() => return Err(problem),
             Ok(_) | Err(_) => queued.push(order),
         }
     }
@@ -106,11 +106,6 @@ fn as_a_whole(results: Vec<Result<BatchResult, Problem>>) -> Problem {
     let mut problems = results.into_iter().filter_map(Result::err);
     let first = problems.next().unwrap_or(Problem::Internal);
     problems.find(|problem| matches!(problem, Problem::OutcomeUnknown)).unwrap_or(first)
-}
-
-/// Returns whether a problem is one of every command.
-fn is_of_the_queue(problem: &Problem) -> bool {
-    matches!(problem, Problem::Overloaded { .. } | Problem::Draining | Problem::ReadOnly | Problem::NotLeader { .. })
 }
 
 /// Makes an order ready as that of a buyer: the slots that operators have in the queue are not for orders.
@@ -152,6 +147,14 @@ fn problem_result(worker: &Worker, problem: &Problem, request_id: &str) -> Batch
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Refusal;
+    use crate::types::UnixMillis;
+
+    #[test]
+    fn a_refusal_is_a_decision_whatever_its_status_is() {
+        let paused = Problem::Refused { refusal: Refusal::DropPaused, as_of_seq: Seq::ZERO, at: UnixMillis::ZERO };
+        assert_eq!((paused.status(), paused.is_undecided()), (StatusCode::SERVICE_UNAVAILABLE, false));
+    }
 
     #[test]
     fn a_batch_of_which_nothing_was_decided_is_unknown_if_one_of_its_orders_is() {

@@ -39,7 +39,7 @@ const HEADERS: &[HeaderSpec] = &[
     HeaderSpec {
         name: "Firstcome-Undecided",
         schema: number,
-        why: "The number of orders of a batch whose problem has the member `applied`: send them again.",
+        why: "The number of orders of a batch that were not decided, or of which that is not known: send them again.",
     },
     HeaderSpec { name: "Firstcome-Seq", schema: number, why: "The number of the outcome's last event." },
     HeaderSpec {
