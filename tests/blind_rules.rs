@@ -282,7 +282,7 @@ fn a_paused_drop_decides_nothing_and_the_end_of_a_drop_is_the_end_of_its_window(
     assert_eq!(sale.decided().0, [0; 0]);
     sale.apply(END + 6000, &Command::Drop(DropCommand::Resume(change())));
     sale.finish(END + 6001);
-    sale.apply(END + 6001, &Command::Advance);
+    sale.apply(END + 6002, &Command::Advance);
     assert_eq!(sale.decided().0, sale.order_of(3));
 
     let mut sale = Sale::with_units(7);
