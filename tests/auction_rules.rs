@@ -90,7 +90,7 @@ fn the_earlier_of_two_equal_bids_wins() {
 }
 
 #[test]
-fn a_leader_who_asks_more_pays_more_and_his_maximum_never_bids_against_himself() {
+fn a_leader_who_asks_more_pays_more_and_a_maximum_never_bids_against_itself() {
     check(
         "0 auction -> ok A1
          1 bid A1 buyer=A amount=100 -> leads at=100 next=110 until=1000
@@ -102,7 +102,7 @@ fn a_leader_who_asks_more_pays_more_and_his_maximum_never_bids_against_himself()
 }
 
 #[test]
-fn what_a_leader_said_he_would_pay_stands_although_he_asks_less_later() {
+fn what_a_leader_promised_to_pay_stands_although_they_ask_less_later() {
     check(
         "0 auction -> ok A1
          1 bid A1 buyer=A amount=100 max=400 -> leads at=100 next=110 until=1000
@@ -206,7 +206,7 @@ fn the_winner_gets_an_order_that_awaits_payment() {
 }
 
 #[test]
-fn what_is_not_paid_is_offered_to_the_next_buyer_for_what_he_bid() {
+fn what_is_not_paid_is_offered_to_the_next_buyer_for_what_they_bid() {
     check(
         "0 auction pay=60 reserve=110 -> ok A1
          1 bid A1 buyer=C amount=100 -> leads at=100 next=110 until=1000
@@ -233,7 +233,7 @@ fn where_the_next_buyer_is_not_asked_an_unpaid_winner_leaves_it_unsold() {
 }
 
 #[test]
-fn a_buyer_leads_for_no_more_than_he_may_stand_for() {
+fn a_buyer_leads_for_no_more_than_they_may_stand_for() {
     check(
         "0 auction exposure=500 key=a -> ok A1
          0 auction exposure=500 key=b -> ok A2

@@ -359,7 +359,7 @@ fn one_client_has_so_many_requests_in_flight_and_nobody_becomes_another_by_a_hea
 }
 
 #[test]
-fn a_buyer_with_a_token_is_counted_wherever_he_is() {
+fn a_buyer_with_a_token_is_counted_wherever_they_are() {
     let scratch = tempfile::tempdir().expect("scratch");
     let mut settings = shop(scratch.path(), &shop_key());
     settings.in_flight_per_client_max = 1;

@@ -212,7 +212,7 @@ fn tokens_are_made_before_the_first_start_and_taken_back_while_it_runs() {
     let heard = listen_to_end(&server, &follow, || {
         assert!(firstcome(&["token", "revoke", id], &data).status.success());
     });
-    assert!(heard.starts_with("HTTP/1.1 200"), "who follows loses his place, too: {heard}");
+    assert!(heard.starts_with("HTTP/1.1 200"), "a follower loses the place, too: {heard}");
     assert_eq!((owners(&ann), owners(bob.trim_end())), (401, 200));
     assert!(firstcome(&["token", "revoke", id], &data).status.success(), "repeated, it changes nothing");
     assert_eq!(firstcome(&["token", "revoke", "nonsense"], &data).status.code(), Some(64));
@@ -248,7 +248,7 @@ fn contacts_are_exported_by_owners_only() {
 }
 
 #[test]
-fn an_operators_name_is_the_scope_of_his_keys_and_stands_in_the_audit() {
+fn an_operators_name_is_the_scope_of_their_keys_and_stands_in_the_audit() {
     let scratch = tempfile::tempdir().expect("scratch");
     let data = scratch.path().join("data");
     let [ann, new_ann, bob] = ["ann", "ann", "bob"].map(|name| token(&data, name, Role::Operator, |_| {}));

@@ -52,7 +52,7 @@ impl Buyers {
                 return;
             };
             assert_eq!(answer.status, 201, "{buyer}: {:?}", answer.body);
-            assert!(!answer.is_repeat() || retried.is_some(), "{buyer} had an order before he asked for one");
+            assert!(!answer.is_repeat() || retried.is_some(), "{buyer} had an order before asking for one");
             if retried.is_some() {
                 self.resolved += 1;
                 self.repeated += u64::from(answer.is_repeat());

@@ -123,7 +123,7 @@ fn a_refusal_is_traced_with_its_problem() {
 }
 
 #[test]
-fn what_nobody_wants_traced_is_not_and_what_its_sender_traces_is_in_his_trace() {
+fn what_no_sender_wants_traced_is_not_and_what_a_sender_traces_is_in_their_trace() {
     let server = Logged::start("json", "debug", &[("FIRSTCOME__TRACES__SLOW_MS", "0")]);
     let parent = |flags: &str| format!("traceparent: 00-{TRACE}-00f067aa0ba902b7-{flags}\r\n");
     assert_eq!(server.order("1", "Request-Id: plain\r\n").status, 201);

@@ -273,7 +273,7 @@ fn a_collector_gets_each_traced_write_as_a_span_with_its_stages_inside() {
 }
 
 #[test]
-fn a_request_of_a_traced_caller_is_a_part_of_his_trace() {
+fn a_request_of_a_traced_caller_is_a_part_of_its_trace() {
     let scratch = tempfile::tempdir().expect("scratch");
     let mut collector = Collector::new();
     let mut server = start(scratch.path(), &collector.url(), "0");

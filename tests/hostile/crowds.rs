@@ -102,7 +102,7 @@ fn an_answer_does_not_wait_for_a_stream_that_was_asked_for_in_the_same_packet() 
 }
 
 #[test]
-fn who_leaves_after_submitting_has_his_order_and_learns_it_by_asking_again() {
+fn a_client_that_leaves_after_submitting_has_its_order_and_learns_it_by_asking_again() {
     let site = Site::open(|_| {});
     let mut gone = site.connect();
     gone.send(order("gone", "")).expect("sent");

@@ -92,7 +92,7 @@ fn an_idle_connection_is_closed_after_its_answer() {
 }
 
 #[test]
-fn who_does_not_read_his_answers_is_closed() {
+fn a_client_that_does_not_read_its_answers_is_closed() {
     let site = Site::open(|limits| limits.response_write_timeout = SHORT);
     let mut raw = site.connect();
     // Many requests and not one answer read: at last nothing more fits into the buffers between the two.
@@ -107,7 +107,7 @@ fn who_does_not_read_his_answers_is_closed() {
 }
 
 #[test]
-fn who_closes_his_half_still_gets_his_answers() {
+fn a_client_that_closes_its_half_still_gets_its_answers() {
     let site = Site::open(|_| {});
     let mut raw = site.connect();
     raw.send(order("half", "") + LOOK).expect("sent");
@@ -118,7 +118,7 @@ fn who_closes_his_half_still_gets_his_answers() {
 }
 
 #[test]
-fn who_leaves_a_stream_frees_his_place_although_nothing_happens() {
+fn a_client_that_leaves_a_stream_frees_its_place_although_nothing_happens() {
     let site = Site::open(|limits| limits.streams_max = 1);
     for _ in 0..5 {
         // One place per thread: without the ones given back there would soon be none.

@@ -375,7 +375,7 @@ impl Naive {
             _ => auction.price.unwrap_or(0).max(asked),
         };
         if let Some(reserve) = auction.spec.reserve_price.map(UnitPrice::get).filter(|reserve| now < *reserve) {
-            // The leader's standing maximum, or the bidder's if he leads now.
+            // The leader's standing maximum, or the bidder's, if the bidder leads now.
             if reserve <= top {
                 now = reserve;
             }
@@ -414,8 +414,8 @@ impl Naive {
         }))
     }
 
-    /// One winner at a time; who got it pays at most what he said, and the leader at least what the second would and an
-    /// increment, or all that he would.
+    /// One winner at a time; the winner pays at most what they said, and the leader at least what the second would and an
+    /// increment, or all that they would.
     pub fn auctions_are_fair(&self) -> bool {
         self.auctions.iter().all(|auction| {
             let orders: Vec<_> = self.orders.iter().filter(|order| order.drop == auction.drop).collect();
@@ -428,7 +428,7 @@ impl Naive {
             let enough = awarded.next().is_none_or(|order| {
                 let most = auction.bids_of(order.buyer).map(|bid| bid.maximum).max().unwrap_or(0);
                 let Some(second) = auction.highest(&[order.buyer]).map(|bid| bid.maximum) else { return true };
-                // Who raised his own maximum later did not bid against himself.
+                // A leader who raised the own maximum later did not bid against it.
                 let once = auction.bids_of(order.buyer).count() == 1;
                 order.unit_price >= most.min(if once { auction.above(second) } else { second })
             });

@@ -141,7 +141,7 @@ fn answers_come_in_the_order_of_the_frames_however_many_are_sent_at_once() {
         peer.send(&sent);
         peer.close_its_half();
         let said = peer.hear_all();
-        assert_eq!(said.len(), 200, "who closes his half still gets his answers");
+        assert_eq!(said.len(), 200, "a client that closes its half still gets its answers");
         let mut seqs = Vec::new();
         for (n, (pair, word)) in said.chunks(2).zip(&words).enumerate() {
             assert_eq!(pair[0].no(), if n < 9 { 0 } else { 13 }, "{n}");

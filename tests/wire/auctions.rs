@@ -247,7 +247,7 @@ fn who_has_seen_what_is_still_to_come_hears_the_latest_state_at_once() {
 }
 
 #[test]
-fn who_has_his_answer_never_hears_of_an_older_state() {
+fn a_client_with_its_answer_never_hears_of_an_older_state() {
     let site = Site::open(|_| {});
     let id = auction(&site, 1, |_| {});
     // Both threads know the auction already.

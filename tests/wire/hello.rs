@@ -116,7 +116,7 @@ fn a_token_is_good_as_long_as_its_time_and_no_longer() {
 }
 
 #[test]
-fn who_never_says_a_good_hello_is_closed_however_much_he_says() {
+fn a_client_without_a_good_hello_is_closed_however_much_it_says() {
     let site = site(|config| config.wire.first_frame_timeout = Duration::from_millis(100));
     let mut peer = site.connect();
     let mut told = 0;

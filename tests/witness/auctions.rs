@@ -25,7 +25,7 @@ struct Seen {
     amount: u64,
     maximum: u64,
     told: Told,
-    /// Whether he was told that he leads; over the wire nobody is.
+    /// True if the bidder was told that they lead; over the wire no bidder is.
     leads: Option<bool>,
 }
 
@@ -46,7 +46,7 @@ struct Bidder {
     user: u32,
     way: Way,
     random: Random,
-    /// The price that he knows of.
+    /// The price that the bidder knows of.
     price: u64,
     /// A bid like one before it may be its repeat: nobody could tell.
     asked: BTreeSet<u64>,
@@ -118,7 +118,7 @@ fn ask(stream: &mut TcpStream, bid: Bid) -> BidResult {
 #[derive(Default)]
 struct Sequential {
     price: Option<u64>,
-    /// Who leads, what he asked, and what he would pay.
+    /// The leader, what they asked, and what they would pay.
     leader: Option<(u32, u64, u64)>,
 }
 

@@ -130,7 +130,7 @@ fn retry_after_is_bounded() {
 }
 
 #[test]
-fn a_replay_is_his_order_only_after_a_doubt() {
+fn a_replay_is_the_buyers_order_only_after_a_doubt() {
     let rules = rules(None);
     let replay = || LoadResponse::Order(OrderView { replayed: true, ..view(1, OrderState::Reserved) });
     let mut ledger = Ledger::default();
