@@ -132,10 +132,14 @@ const tests = {
     await page.route("**/stream", (route) => route.abort());
     await open(page, id);
     await button(page, "Reserve · ").waitFor();
+    // The page learns of it by the refusal: its next look would make the button one that stands by, maybe just before the click.
+    let goOn;
+    const looks = new Promise((resolve) => (goOn = resolve));
+    await page.route(`**/v1/drops/${id}`, (route) => looks.then(() => route.continue()));
     const other = await shop.take(id, "another");
-    // The page learns of it by the refusal, or by its next look.
     await button(page, "Reserve · ").click();
     await page.getByText("Not enough units are free").waitFor();
+    goOn();
     await button(page, "Stand by").waitFor();
     await page.getByText(/^The next reservation ends in [12]:\d\d$/).waitFor();
     assert.equal((await fetch(`${api}/v1/orders/${other}/cancel`, { method: "POST" })).status, 200);
