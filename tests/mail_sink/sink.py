@@ -71,19 +71,21 @@ class Handler:
         return "250 OK"
 
     async def handle_DATA(self, server, session, envelope):
+        # The test may change the mode as soon as it is told of this mail.
+        mode_now = mode
         content = envelope.content
         if isinstance(content, bytes):
             content = content.decode("utf-8", "replace")
         encrypted = session.ssl is not None
         user = session.auth_data.login.decode() if session.auth_data else None
-        tell(what="mail", mode=mode, at=time.monotonic(), to=envelope.rcpt_tos, sender=envelope.mail_from,
+        tell(what="mail", mode=mode_now, at=time.monotonic(), to=envelope.rcpt_tos, sender=envelope.mail_from,
              content=content, encrypted=encrypted, user=user)
-        if mode == "hang_at_data":
+        if mode_now == "hang_at_data":
             await asyncio.sleep(3600)
-        if mode == "drop":
+        if mode_now == "drop":
             server.transport.abort()
             await asyncio.sleep(3600)
-        if mode == "tempfail":
+        if mode_now == "tempfail":
             return "451 4.3.0 try again"
         return "250 OK"
 
