@@ -66,6 +66,7 @@ pub use outcome::{
     SoldOut, StandbyReceipt, Subject, TicketReceipt,
 };
 pub use payments::{PAYMENTS_PER_ORDER_MAX, Payment};
+pub use restore::TicketSeqs;
 pub use rooms::{ADMITTED_MAX, Room, RoomClock, RoomInstant, RoomServed};
 pub use spec::{DropPatch, DropSpec};
 

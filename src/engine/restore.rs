@@ -1,8 +1,27 @@
 //! Restores a state from stored parts. Only `store::load` and a capture's snapshot call this,
 //! before the first command; nothing here decides.
 
+use std::collections::BTreeMap;
+
 use super::{AuctionEntry, DropEntry, DropSpec, Order, RememberedCommand, RememberedOrder, State};
-use crate::types::{AuctionId, Digest, DropId, IdentityDigests, OperatorTier, Seq, Shard, UnixMillis};
+use crate::types::{AuctionId, Digest, DropId, IdentityDigests, OperatorTier, Seq, Shard, TicketNumber, UnixMillis};
+
+/// The events by which the tickets of each room were taken, in the order of their numbers. A load alone needs them: an order
+/// uses a ticket that was taken before it.
+#[derive(Default, Debug)]
+pub struct TicketSeqs(BTreeMap<DropId, Vec<Seq>>);
+
+impl TicketSeqs {
+    /// Sets the events of a room's tickets.
+    pub fn insert(&mut self, drop_id: DropId, taken: Vec<Seq>) {
+        self.0.insert(drop_id, taken);
+    }
+
+    /// Returns whether a ticket was taken before an event.
+    fn is_before(&self, drop_id: DropId, number: TicketNumber, event: Seq) -> bool {
+        self.0.get(&drop_id).and_then(|taken| taken.get(number.index())).is_some_and(|taken| *taken < event)
+    }
+}
 
 impl State {
     /// Makes ids of this shard from now on, if the state has none of another.
@@ -66,14 +85,17 @@ impl State {
         room.map(|room| room.add_ticket(buyer, ordered)).is_some()
     }
 
-    /// Counts an order for its buyer, and keeps it if it is live.
-    pub fn restore_order(&mut self, order: Order, identities: &IdentityDigests) {
+    /// Counts an order for its buyer and for the ticket that it used, and keeps it if it is live.
+    pub fn restore_order(&mut self, order: Order, identities: &IdentityDigests, tickets: &TicketSeqs) {
         if order.key == Digest::of_award(order.seq) {
             self.awards.push((order.drop_id, order.buyer));
         }
         if let Some(entry) = self.drops.get_mut(order.drop_id.place_in(self.shard)) {
             if let Some(room) = &mut entry.room {
-                room.note_order(&order.buyer);
+                let number = room.ticket_of(&order.buyer);
+                if number.is_some_and(|number| tickets.is_before(order.drop_id, number, order.seq)) {
+                    room.note_order(&order.buyer);
+                }
                 room.returned = room.returned.saturating_add(u64::from(order.returned));
             }
             entry.use_units(order.buyer, i64::from(order.taken()));

@@ -49,7 +49,7 @@ impl RoomSpec {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct HeldTicket {
     pub(crate) buyer: Digest,
-    /// True once the buyer has placed an order of the drop.
+    /// True once the buyer has placed an order of the drop since.
     pub(crate) ordered: bool,
 }
 

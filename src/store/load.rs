@@ -12,7 +12,7 @@ use super::open;
 pub use super::proof::load_verified;
 use crate::engine::{
     Admitted, AuctionEntry, AuctionSpec, Best, DropEntry, DropSpec, Event, KEY_RETENTION_MS, Leader, Order, Payment,
-    RememberedCommand, RememberedOrder, State, invariants,
+    RememberedCommand, RememberedOrder, State, TicketSeqs, invariants,
 };
 use crate::failpoints::{self, Bug};
 use crate::types::{
@@ -50,10 +50,11 @@ pub fn load(connection: &Connection, key: &DigestKey, idempotency_keys_max: usiz
     let (seq, at) = last.unwrap_or_default();
     let link = last_link(connection, seq)?;
     let mut drops = load_drops(connection)?;
-    super::rooms::load(connection, key, &mut drops)?;
+    let tickets = super::rooms::load(connection, key, &mut drops)?;
     state.restore(seq, at, drops);
     let auctions = load_auctions(connection, key, &mut state)?;
-    load_orders(connection, key, &mut state)?;
+    load_orders(connection, key, &tickets, &mut state)?;
+    drop(tickets);
     state.restore_auctions(auctions);
     super::standby::load(connection, key, &mut state)?;
     state.schedule_rooms();
@@ -314,7 +315,12 @@ fn load_not_kept(connection: &Connection) -> rusqlite::Result<BTreeMap<Seq, Vec<
 }
 
 /// Passes over all orders once: loads live ones into memory, counts those of open drops per buyer, and loads recent keys.
-fn load_orders(connection: &Connection, key: &DigestKey, state: &mut State) -> Result<(), StoreError> {
+fn load_orders(
+    connection: &Connection,
+    key: &DigestKey,
+    tickets: &TicketSeqs,
+    state: &mut State,
+) -> Result<(), StoreError> {
     let remembered_since = state.at().plus_millis(-KEY_RETENTION_MS);
     let mut idle_keys = Vec::new();
     let mut sold = vec![0u64; state.drops().count()];
@@ -352,7 +358,7 @@ fn load_orders(connection: &Connection, key: &DigestKey, state: &mut State) -> R
             _ => state.restore_key(order.key, remembered, None),
         }
         let identities = identities.of(order.seq)?;
-        state.restore_order(order, &identities);
+        state.restore_order(order, &identities, tickets);
     }
     idle_keys.sort_unstable_by_key(|(since, seq, _, _)| (*since, *seq));
     for (since, _, key, remembered) in idle_keys {

@@ -10,7 +10,8 @@ use super::orders::note_origin;
 use super::private_data::PrivateData;
 use super::{StoreError, draws};
 use crate::engine::{
-    BlindWindow, DropEntry, Event, Room, RoomClock, RoomEvent, RoomInstant, RoomServed, RoomSpec, TicketTaken,
+    BlindWindow, DropEntry, Event, Room, RoomClock, RoomEvent, RoomInstant, RoomServed, RoomSpec, TicketSeqs,
+    TicketTaken,
 };
 use crate::failpoints::{self, Bug};
 use crate::types::{DigestKey, DropId, Quantity, RoomDraw, RoomPatch, Seq, UnixMillis, hex};
@@ -226,13 +227,19 @@ fn load_window(connection: &Connection, entry: &mut DropEntry) -> Result<(), Sto
     Ok(())
 }
 
-/// Loads the rooms of drops that have not ended, without the orders of their buyers.
-pub(super) fn load(connection: &Connection, key: &DigestKey, drops: &mut [DropEntry]) -> Result<(), StoreError> {
+/// Loads the rooms of drops that have not ended, without the orders of their buyers. Returns the events by which their tickets
+/// were taken.
+pub(super) fn load(
+    connection: &Connection,
+    key: &DigestKey,
+    drops: &mut [DropEntry],
+) -> Result<TicketSeqs, StoreError> {
     let mut statement = connection.prepare(
         "SELECT opens_at_ms, draw, admit_per_second, order_seconds, oversubscribe_percent, opened, tickets, serving,
              served_at_ms, rate_from_ms, paused_ms, paused_at_ms, (SELECT at_ms FROM audit WHERE seq = ?2)
          FROM rooms WHERE drop_id = ?1",
     )?;
+    let mut tickets_of = TicketSeqs::default();
     for entry in drops {
         let mut rows = statement.query(params![entry.id, entry.version])?;
         let Some(row) = rows.next()? else {
@@ -269,7 +276,7 @@ pub(super) fn load(connection: &Connection, key: &DigestKey, drops: &mut [DropEn
         let (tickets, serving): (u32, u32) = (row.get(6)?, row.get(7)?);
         let served_at: UnixMillis = row.get(8)?;
         room.clock = RoomClock { paused_ms: row.get(10)?, paused_at: row.get(11)? };
-        load_tickets(connection, key, entry.id, &mut room)?;
+        tickets_of.insert(entry.id, load_tickets(connection, key, entry.id, &mut room)?);
         load_admissions(connection, entry.id, served_at, &mut room)?;
         room.rate_from = row.get(9)?;
         if (room.ticket_count(), room.serving, room.served_at) != (tickets, serving, served_at)
@@ -280,18 +287,25 @@ pub(super) fn load(connection: &Connection, key: &DigestKey, drops: &mut [DropEn
         }
         entry.room = Some(Box::new(room));
     }
-    Ok(())
+    Ok(tickets_of)
 }
 
-fn load_tickets(connection: &Connection, key: &DigestKey, drop_id: DropId, room: &mut Room) -> Result<(), StoreError> {
+/// Loads the tickets of a room. Returns the events by which they were taken.
+fn load_tickets(
+    connection: &Connection,
+    key: &DigestKey,
+    drop_id: DropId,
+    room: &mut Room,
+) -> Result<Vec<Seq>, StoreError> {
     let mut statement =
-        connection.prepare_cached("SELECT number, buyer FROM tickets WHERE drop_id = ?1 ORDER BY number")?;
+        connection.prepare_cached("SELECT number, buyer, seq FROM tickets WHERE drop_id = ?1 ORDER BY number")?;
     let mut rows = statement.query([drop_id])?;
-    let mut buyers = Vec::new();
+    let (mut buyers, mut taken) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next()? {
         let number: u32 = row.get(0)?;
         let buyer = key.buyer(row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?);
         buyers.push(buyer);
+        taken.push(row.get(2)?);
         if usize::try_from(number) != Ok(buyers.len()) {
             let what = format!("the room of drop {drop_id}: ticket {number} is out of order");
             return Err(StoreError::Inconsistent(what));
@@ -307,7 +321,7 @@ fn load_tickets(connection: &Connection, key: &DigestKey, drop_id: DropId, room:
         }
         room.add_ticket(buyer, false);
     }
-    Ok(())
+    Ok(taken)
 }
 
 /// Loads the admissions in which an order could be placed at the last one.

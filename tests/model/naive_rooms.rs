@@ -22,7 +22,8 @@ pub struct NaiveRoom {
     pub(super) drop: usize,
     spec: RoomSpec,
     opened: bool,
-    tickets: Vec<Digest>,
+    /// The buyer and the event of each.
+    tickets: Vec<(Digest, u64)>,
     pub(super) draw: Option<NaiveDraw>,
     /// First position, first position behind it, and when.
     admissions: Vec<(usize, usize, i64)>,
@@ -39,8 +40,8 @@ impl NaiveRoom {
     fn position_of(&self, index: usize) -> Option<usize> {
         self.draw.as_ref().map_or(Some(index), |draw| draw.position_of(index))
     }
-    /// The buyer at a position, once it is known.
-    fn buyer_at(&self, position: usize) -> Digest {
+    /// The buyer at a position, once it is known, and the event of the ticket.
+    fn ticket_at(&self, position: usize) -> (Digest, u64) {
         let found = (0..self.tickets.len()).find(|index| self.position_of(*index) == Some(position));
         self.tickets[found.expect("an admitted ticket")]
     }
@@ -244,15 +245,16 @@ impl Naive {
         }
     }
 
-    fn has_ordered(&self, drop: usize, buyer: Digest) -> bool {
-        self.orders.iter().any(|order| order.drop == drop && order.buyer == buyer)
+    /// An order uses a ticket that was taken before it.
+    fn has_ordered(&self, drop: usize, (buyer, taken): (Digest, u64)) -> bool {
+        self.orders.iter().any(|order| order.drop == drop && order.buyer == buyer && order.seq > taken)
     }
 
     /// How many admitted buyers have no order and still time for one, just after an instant.
     fn idle(&self, room: &NaiveRoom, at: i64) -> u64 {
         let running = room.admissions.iter().filter(|(.., when)| !room.has_lapsed(*when, at));
         let positions = running.flat_map(|(from, until, _)| *from..*until);
-        positions.filter(|at| !self.has_ordered(room.drop, room.buyer_at(*at))).count() as u64
+        positions.filter(|at| !self.has_ordered(room.drop, room.ticket_at(*at))).count() as u64
     }
 
     /// The most admitted buyers without an order at an instant.
@@ -379,7 +381,7 @@ impl Naive {
     /// The refusal of a buyer who is not admitted to a drop with a room.
     pub(super) fn not_admitted(&self, drop: usize, buyer: Digest, quantity: u16) -> Option<Refusal> {
         let room = self.rooms.iter().find(|room| room.drop == drop)?;
-        let index = room.tickets.iter().position(|ticket| *ticket == buyer);
+        let index = room.tickets.iter().position(|(of, _)| *of == buyer);
         let position = index.and_then(|index| room.position_of(index));
         let admitted = position.is_some_and(|position| {
             let mut admissions = room.admissions.iter();
@@ -413,7 +415,7 @@ impl Naive {
         if d.ended {
             return self.refuse(Refusal::Ended { ends_at: d.spec.ends_at.unwrap_or_default() });
         }
-        if let Some(ticket) = room.tickets.iter().position(|ticket| ticket == buyer) {
+        if let Some(ticket) = room.tickets.iter().position(|(of, _)| of == buyer) {
             return self.ticket(*drop_id, index, ticket, true);
         }
         if !room.opened {
@@ -423,7 +425,7 @@ impl Naive {
             return self.refuse(Refusal::AllSold { standby: self.standing_by(drop) });
         }
         self.events += 1;
-        self.rooms[index].tickets.push(*buyer);
+        self.rooms[index].tickets.push((*buyer, self.events));
         self.ticket(*drop_id, index, self.rooms[index].tickets.len() - 1, false)
     }
 
