@@ -80,7 +80,7 @@ fn an_auction_goes_to_the_highest_bid_over_a_restart_and_its_winner_pays() {
 #[test]
 fn what_its_winner_does_not_pay_is_offered_to_the_next() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let server = serve_with(scratch.path(), |config| config.auctions.payment_seconds = 1);
+    let server = serve_with(scratch.path(), |config| config.auctions.payment_seconds = 2);
     let id = made(&auction(&server, "one", &ends_in(3)));
     let of = |buyer: &str, amount: u64| json!({ "buyer": buyer, "amount": amount, "maximum": amount + 50 });
     assert_eq!(bid(&server, &id, "b", &of("bob", 100)).status, 201);
@@ -105,7 +105,7 @@ fn a_winner_whose_time_to_pay_lies_in_a_stop_has_it_from_the_start_on() {
     let scratch = tempfile::tempdir().expect("scratch");
     let open = || serve_with(scratch.path(), |config| config.auctions.payment_seconds = 2);
     let server = open();
-    let ending = wall_clock().plus_seconds(2);
+    let ending = wall_clock().plus_seconds(4);
     let id = made(&auction(&server, "one", &json!({ "ends_at": rfc3339(ending) })));
     for (buyer, amount) in [("bob", 100), ("ann", 200)] {
         let body = json!({ "buyer": buyer, "amount": amount, "maximum": amount });
@@ -128,7 +128,7 @@ fn a_winner_whose_time_to_pay_lies_in_a_stop_has_it_from_the_start_on() {
 fn what_its_winner_cancels_is_offered_to_the_next_before_the_cancellation_is_answered() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = serve(scratch.path());
-    let id = made(&auction(&server, "one", &ends_in(2)));
+    let id = made(&auction(&server, "one", &ends_in(4)));
     let buyers = ["ann", "bob", "cat", "dan", "eve", "fay"];
     for (place, buyer) in buyers.iter().enumerate() {
         let amount = 900 - 100 * place;

@@ -92,17 +92,35 @@ fn problems(directory: &Path) -> Vec<String> {
 
 /// A server whose drop has recorded an order of each buyer.
 fn record(directory: &Path) -> Server {
-    let server = serve(directory);
-    let made = server.admin("POST", "/v1/drops", &new_drop(5000));
-    assert_eq!(made.status, 201, "{}", made.text);
-    assert_eq!((&made.body["blind_ms"], made.body["commitment"].as_str().map(str::len)), (&json!(5000), Some(64)));
-    for (index, buyer) in BUYERS.iter().enumerate() {
-        let recorded = server.order(buyer, &order_of(buyer));
-        assert_eq!((recorded.status, &recorded.body["state"]), (202, &json!("recorded")), "{}", recorded.text);
-        assert_eq!(recorded.body["ticket"], json!(index + 1), "{}", recorded.text);
-        assert!(recorded.body["decided_at"].is_string(), "{}", recorded.text);
+    record_with(directory, order_of)
+}
+
+/// The same with orders of this kind. A machine that is too slow for all of them in a window begins again.
+fn record_with(directory: &Path, order_of: impl Fn(&str) -> String) -> Server {
+    for _ in 0..5 {
+        let server = serve(directory);
+        let begun = wall_clock();
+        let made = server.admin("POST", "/v1/drops", &new_drop(5000));
+        assert_eq!(made.status, 201, "{}", made.text);
+        assert_eq!((&made.body["blind_ms"], made.body["commitment"].as_str().map(str::len)), (&json!(5000), Some(64)));
+        let is_recorded = |(index, buyer): (usize, &&str)| {
+            let recorded = server.order(buyer, &order_of(buyer));
+            if recorded.status != 202 && wall_clock() >= begun.plus_millis(5000) {
+                return false;
+            }
+            assert_eq!((recorded.status, &recorded.body["state"]), (202, &json!("recorded")), "{}", recorded.text);
+            assert_eq!(recorded.body["ticket"], json!(index + 1), "{}", recorded.text);
+            assert!(recorded.body["decided_at"].is_string(), "{}", recorded.text);
+            true
+        };
+        if BUYERS.iter().enumerate().all(is_recorded) {
+            return server;
+        }
+        server.stop();
+        std::fs::remove_dir_all(directory.join("data")).expect("removed");
+        std::fs::remove_file(directory.join("data.firstcome")).ok();
     }
-    server
+    panic!("five windows were too short for {} orders", BUYERS.len())
 }
 
 #[test]
@@ -171,13 +189,9 @@ fn the_draw_decides_who_gets_the_units_and_each_buyer_learns_it_by_the_same_requ
 #[test]
 fn a_contact_moves_to_the_order_and_those_of_the_others_are_erased() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let server = serve(scratch.path());
-    assert_eq!(server.admin("POST", "/v1/drops", &new_drop(4000)).status, 201);
-    for buyer in BUYERS {
-        let contact = json!({ "email": format!("{buyer}@example.org") });
-        let body = json!({ "buyer": buyer, "quantity": 1, "contact": contact }).to_string();
-        assert_eq!(server.order(buyer, &body).status, 202);
-    }
+    let server = record_with(scratch.path(), |buyer| {
+        json!({ "buyer": buyer, "quantity": 1, "contact": { "email": format!("{buyer}@example.org") } }).to_string()
+    });
     until("all are decided", || undecided(&file(scratch.path())) == 0);
     let file = file(scratch.path());
     let count = |table: &str| -> u32 {

@@ -54,7 +54,7 @@ fn an_auction_with_a_soft_close_an_unpaid_award_and_a_second_offer_replays_to_th
     let mut admin = Client::connect(server.admin).expect("connected");
     let mut public = Client::connect(server.public).expect("connected");
     // Every bid before the end is in its last hour, and moves it to its hard end.
-    let (ends_at, hard_end_at) = (wall_clock().plus_millis(1_500), wall_clock().plus_millis(2_500));
+    let (ends_at, hard_end_at) = (wall_clock().plus_millis(4_000), wall_clock().plus_millis(5_000));
     let auction = json!({ "sku": "A", "name": "N", "currency": "EUR", "start_price": 100, "reserve_price": 150,
         "starts_at": "2020-01-01T00:00:00.000Z", "ends_at": rfc3339(ends_at), "soft_close_seconds": 3600,
         "extensions_max": 1, "hard_end_at": rfc3339(hard_end_at) });

@@ -37,7 +37,7 @@ fn a_real_sale_replays_with_its_refusals_expiries_refunds_and_restarts_and_holds
     let scratch = tempfile::tempdir().expect("scratch");
     let server = served(scratch.path());
     let drop = json!({ "sku": "S", "name": "N", "currency": "EUR", "unit_price": 100, "total": 6,
-                       "starts_at": "2020-01-01T00:00:00Z", "per_buyer_limit": 2, "reservation_seconds": 1 });
+                       "starts_at": "2020-01-01T00:00:00Z", "per_buyer_limit": 2, "reservation_seconds": 2 });
     assert_eq!(server.admin("POST", "/v1/drops", &drop).status, 201);
     let contact = json!({ "email": "carla.secret@example.com", "phone": "+49 30 901820" });
     let paid = ordered(&server, "key-of-ann", &json!({ "buyer": "ann-the-buyer", "quantity": 2, "contact": contact }));

@@ -280,7 +280,7 @@ fn with_site(directory: &Path, site: &StubProvider, change: impl FnOnce(&mut Con
         config.challenge.secret_file = Some(secret_file(directory, "site.secret", "s3cret & more=1"));
         config.challenge.site_key = "site-key".into();
         config.challenge.widget_url = "https://challenges.example/api.js".into();
-        config.challenge.timeout = Duration::from_millis(500);
+        config.challenge.timeout = Duration::from_secs(2);
         change(config);
     });
     assert_eq!(new_drop(&server, "1", json!({ "challenge": "external" })).status, 201);
@@ -341,6 +341,8 @@ fn while_the_service_does_not_answer_orders_are_refused_and_the_sale_goes_on() {
     let change = |config: &mut Config| {
         config.challenge.secret_file = Some(secret_file(scratch.path(), "site.secret", "s3cret"));
         config.challenge.in_flight_max = 1;
+        // Long enough for what happens while one request is in flight.
+        config.challenge.timeout = Duration::from_secs(4);
     };
     let server = with_site(scratch.path(), &site, change);
     for sent in ["secret-1", "broken-1", "failing-1"] {

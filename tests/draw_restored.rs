@@ -198,12 +198,23 @@ fn a_backup_that_is_put_back_after_the_draw_draws_again_only_if_an_operator_resu
 #[test]
 fn a_paused_drop_is_drawn_when_it_is_resumed() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let data = scratch.path().join("data");
-    let server = Process::start(&data, &[]);
-    create(&server, "first", 600);
-    ticket(&server, 1, "ann");
-    operate(&server, "/v1/drops/1/pause", &json!({ "reason": "a mistake" }));
-    create(&server, "second", 700);
+    let paused_in_time = [600].into_iter().chain(GATHERING_MS).find_map(|gathering_ms| {
+        let data = scratch.path().join(gathering_ms.to_string());
+        let server = Process::start(&data, &[]);
+        let begun = wall_clock();
+        create(&server, "first", gathering_ms);
+        ticket(&server, 1, "ann");
+        operate(&server, "/v1/drops/1/pause", &json!({ "reason": "a mistake" }));
+        if get(&server, "/v1/drops/1/draw")["state"] == "pending" {
+            return Some((data, server, begun.plus_millis(gathering_ms)));
+        }
+        stop(server);
+        None
+    });
+    let (data, server, starts_by) = paused_in_time.expect("a machine that is fast enough for a ticket and a pause");
+    // The start of the first has passed when the second is drawn.
+    let gathering_ms = starts_by.get() - wall_clock().get() + 300;
+    create(&server, "second", gathering_ms.max(300));
     wait_until("the second room is drawn", || is_drawn(&server, 2));
     assert!(!is_drawn(&server, 1));
     operate(&server, "/v1/drops/1/resume", &json!({ "reason": "mended" }));

@@ -354,7 +354,7 @@ fn a_standstill_is_no_time_to_pay_for_a_unit_that_comes_back_in_it() {
     let scratch = tempfile::tempdir().expect("scratch");
     let (writer, handle) = prepare(scratch.path(), options());
     let thread = run(writer);
-    decided(create(&handle, 1, 1));
+    decided(create(&handle, 1, 2));
     let reserved = decided(order(&handle, "ann").expect("let in"));
     let Outcome::Accepted(Effect::Reserved(reservation)) = reserved.outcome else { panic!("{reserved:?}") };
     for buyer in ["ben", "cat"] {
@@ -368,7 +368,7 @@ fn a_standstill_is_no_time_to_pay_for_a_unit_that_comes_back_in_it() {
         handle.is_read_only()
     });
     assert!(handle.clock.now() < reservation.expires_at, "the unit is held when the standstill begins");
-    let over = reservation.expires_at.plus_seconds(3);
+    let over = reservation.expires_at.plus_seconds(5);
     until("the time of ben and of cat would be over", || handle.clock.now() > over);
     shim.fill(None);
     until("selling goes on by itself", || !handle.is_read_only());

@@ -95,10 +95,10 @@ fn has_everything(directory: &Path, sold: &[String], what: &str) {
     assert!(sold.iter().all(|buyer| found.contains(buyer)), "{what}: {} of {}", found.len(), sold.len());
 }
 
-fn lose(data: &Path, what: &str) {
+fn lose(disk: &FullDisk, what: &str) {
     match what {
-        "directory" => fs::remove_dir_all(data).expect("removed"),
-        name => fs::remove_file(data.join(name)).expect("removed"),
+        "directory" => disk.server.remove_directory(&disk.data),
+        name => fs::remove_file(disk.data.join(name)).expect("removed"),
     }
 }
 
@@ -114,7 +114,7 @@ fn a_server_whose_files_are_lost_on_a_full_disk_stays_until_there_is_space_for_a
         // Its thread has the database open.
         let mut reader = Client::connect(disk.server.public).expect("connected");
         assert_eq!(reader.get("/v1/drops/1").expect("answered").status, 200);
-        lose(&disk.data, what);
+        lose(&disk, what);
         disk.wait_for_line();
         let answer = Client::connect(disk.server.public).expect("connected").order("late").expect("answered");
         assert_eq!((answer.status, answer.body["applied"].as_str()), (503, Some("no")), "{what}: {:?}", answer.body);
@@ -157,7 +157,7 @@ fn two_signals_end_no_process_that_has_the_only_copy() {
         let scratch = tempfile::tempdir().expect("scratch");
         let disk = FullDisk::new(scratch.path());
         // At once: the server has not looked at its files yet.
-        lose(&disk.data, "directory");
+        lose(&disk, "directory");
         disk.server.signal(signals[0]);
         wait_until("the first signal is taken", || disk.told().contains("shutting down"));
         disk.server.signal(signals[1]);
@@ -168,7 +168,7 @@ fn two_signals_end_no_process_that_has_the_only_copy() {
     }
     let scratch = tempfile::tempdir().expect("scratch");
     let mut disk = FullDisk::new(scratch.path());
-    lose(&disk.data, "firstcome.db");
+    lose(&disk, "firstcome.db");
     disk.server.signal(Signal::TERM);
     wait_until("the first signal is taken", || disk.told().contains("shutting down"));
     disk.server.signal(Signal::TERM);
@@ -186,7 +186,7 @@ fn the_commands_that_the_line_tells_keep_everything() {
     }
     let scratch = tempfile::tempdir().expect("scratch");
     let mut disk = FullDisk::new(scratch.path());
-    lose(&disk.data, "directory");
+    lose(&disk, "directory");
     let commands = disk.wait_for_line();
     let copy = scratch.path().join("COPY");
     fs::create_dir(&copy).expect("made");

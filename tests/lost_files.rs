@@ -264,7 +264,7 @@ fn a_directory_that_is_removed_or_moved_under_load_is_noticed_and_no_empty_one_t
         let scratch = tempfile::tempdir().expect("scratch");
         let sale = sale(scratch.path());
         match way {
-            Way::Removed => fs::remove_dir_all(&sale.data).expect("removed"),
+            Way::Removed => sale.server.remove_directory(&sale.data),
             Way::Moved | Way::Replaced | Way::Overwritten | Way::Emptied | Way::Halved => {
                 lose(&sale.data, &sale.older, way);
             }
@@ -322,7 +322,7 @@ fn a_server_that_has_no_place_for_a_copy_waits_until_there_is_one() {
     let above = scratch.path().join("above");
     fs::create_dir(&above).expect("made");
     let mut sale = sale_in(scratch.path(), above.join("data"));
-    fs::remove_dir_all(&above).expect("removed");
+    sale.server.remove_directory(&above);
     let told = || fs::read_to_string(scratch.path().join("log")).expect("read");
     let waits = || told().contains("there is no place for a copy");
     wait_until("it ends, or tells that there is no place", || waits() || told().contains("the writer ended"));
@@ -365,7 +365,7 @@ fn start_and_recovery_tell_of_a_rescue_with_commands_that_work_and_give_nothing_
         let mut sale = sale(scratch.path());
         let data = sale.data.clone();
         match lost {
-            "directory" => fs::remove_dir_all(&data).expect("removed"),
+            "directory" => sale.server.remove_directory(&data),
             name => fs::remove_file(data.join(name)).expect("removed"),
         }
         assert_eq!(sale.server.wait().code(), Some(72), "{lost}");
@@ -393,7 +393,7 @@ fn a_note_that_is_removed_with_the_directory_is_written_again() {
     let scratch = tempfile::tempdir().expect("scratch");
     let sale = sale(scratch.path());
     fs::remove_file(scratch.path().join("data.firstcome")).expect("removed");
-    fs::remove_dir_all(&sale.data).expect("removed");
+    sale.server.remove_directory(&sale.data);
     let data = sale.data.clone();
     assert!(check(scratch.path(), sale, "directory and note removed", Some(72)), "nothing is kept");
     assert!(!data.join(DATABASE).exists(), "no empty file");
@@ -487,7 +487,7 @@ fn files_that_nobody_may_read_any_more_stop_the_next_start_and_not_the_sale() {
 fn an_ordered_end_after_the_loss_is_no_success() {
     let scratch = tempfile::tempdir().expect("scratch");
     let sale = sale(scratch.path());
-    fs::remove_dir_all(&sale.data).expect("removed");
+    sale.server.remove_directory(&sale.data);
     sale.server.signal(rustix::process::Signal::TERM);
     assert!(check(scratch.path(), sale, "directory removed, then SIGTERM", Some(72)));
 }

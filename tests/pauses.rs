@@ -13,7 +13,7 @@ use firstcome::wire::messages::{Echo, Reply, Request, Reserve};
 use process::{Client, Process};
 
 /// The longest wait for a client that the server allows, in milliseconds.
-const WAIT_MAX_MS: &str = "300";
+const WAIT_MAX_MS: &str = "700";
 /// Far beyond every wait.
 const PAUSE: Duration = Duration::from_millis(1200);
 const ROUNDS: u8 = 3;

@@ -272,7 +272,9 @@ fn a_refund_that_stripe_does_not_make_is_given_up_at_once_and_told() {
 fn what_an_operator_settles_while_stripe_fails_is_not_requested_again_and_a_part_leaves_the_rest() {
     let scratch = tempfile::tempdir().expect("scratch");
     let stand_in = StandIn::start();
-    stand_in.acts(&[Act::Refuse(500, "Retry-After: 1\r\n", "api_error", "")]);
+    // No request succeeds before the settlement, however long it takes.
+    let fails = vec![Act::Refuse(500, "Retry-After: 1\r\n", "api_error", ""); 100];
+    stand_in.acts(&fails);
     let server = start(scratch.path(), &stand_in);
     let late = unkept(&server, "pi_1");
     until("the first request failed", || payment(&server, &late)["automatic_refund"] == "retried");
@@ -281,14 +283,16 @@ fn what_an_operator_settles_while_stripe_fails_is_not_requested_again_and_a_part
         assert_eq!(server.admin("POST", &format!("/v1/orders/{late}/refund-settled"), &body).status, 200);
     };
     settle(1000);
+    stand_in.acts(&[]);
     until("the rest is refunded", || is_refunded(&server, &late, PAID));
     let amounts: Vec<u64> = stand_in.refunds().iter().map(|refund| refund.amount).collect();
     assert_eq!(amounts, [PAID - 1000], "never more than is due");
-    stand_in.acts(&[Act::Refuse(500, "Retry-After: 2\r\n", "api_error", "")]);
+    stand_in.acts(&fails);
     let other = unkept(&server, "pi_2");
     until("the request failed", || payment(&server, &other)["automatic_refund"] == "retried");
     let all = json!({ "reference": "transfer 2", "reason": "paid by transfer" });
     assert_eq!(server.admin("POST", &format!("/v1/orders/{other}/refund-settled"), &all).status, 200);
+    stand_in.acts(&[]);
     // A later refund shows that the thread has gone on without it.
     let third = unkept(&server, "pi_3");
     until("the next one is refunded", || is_refunded(&server, &third, PAID));

@@ -172,7 +172,7 @@ fn the_report_of_a_few_buyers_tells_none_of_them() {
 fn a_line_that_was_drawn_is_drawn_again_from_what_is_public() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = serve(scratch.path());
-    let starts = firstcome::types::UnixMillis::new(firstcome::writer::clock::wall_clock().get() + 3000).expect("soon");
+    let starts = firstcome::types::UnixMillis::new(firstcome::writer::clock::wall_clock().get() + 6000).expect("soon");
     let spec = json!({ "sku": "S", "name": "N", "currency": "EUR", "unit_price": 100, "total": 5,
                        "starts_at": firstcome::types::text::rfc3339(starts),
                        "room": { "opens_at": "2020-01-01T00:00:00Z", "admit_per_second": 1000, "draw": "random" } });
@@ -229,11 +229,17 @@ fn a_blind_window_is_told_with_its_orders_and_its_draw_which_is_drawn_again() {
                        "starts_at": firstcome::types::text::rfc3339(starts) });
     let made = server.admin("POST", "/v1/drops", &spec);
     assert_eq!(made.status, 201, "{}", made.text);
-    for buyer in 0..TICKETS {
+    let record = |buyer| {
         let body = json!({ "buyer": format!("buyer-{buyer}"), "quantity": 1 });
         let recorded = send(&server, buyer, "/v1/drops/1/orders", &format!("Idempotency-Key: {buyer}\r\n"), &body);
         assert_eq!((recorded.status, &recorded.body["state"]), (202, &json!("recorded")), "{}", recorded.text);
-    }
+    };
+    // Beside one another, so that they share commits: a window is five seconds at most.
+    std::thread::scope(|scope| {
+        for first in 0..10 {
+            scope.spawn(move || (first..TICKETS).step_by(10).for_each(record));
+        }
+    });
     // One buyer of a tier and an address block of their own, who takes each order back.
     let set = server.admin("PUT", "/v1/buyers/buyer-60/tier", &json!({ "tier": "premium", "reason": "r" }));
     assert_eq!(set.status, 200, "{}", set.text);

@@ -288,7 +288,7 @@ fn what_was_left_of_a_turn_at_a_pause_is_left_after_a_restart_and_a_resume() {
 #[test]
 fn a_version_of_a_room_has_one_body_though_turns_pass_and_the_server_starts_again() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let server = begin(scratch.path(), STARTED, &json!({ "admit_per_second": 100, "order_seconds": 1 }));
+    let server = begin(scratch.path(), STARTED, &json!({ "admit_per_second": 100, "order_seconds": 3 }));
     for buyer in &BUYERS[..3] {
         assert_eq!(ticket(&server, buyer).status, 201);
     }

@@ -142,7 +142,7 @@ fn a_unit_that_comes_back_while_no_server_runs_is_given_at_the_start_and_told_on
     let webhooks = Sink::new(|_| SinkReply::Status(204));
     let settings = tells(scratch.path(), mails.port, &webhooks);
     let server = serve_with(scratch.path(), &settings);
-    create(&server, 1);
+    create(&server, 2);
     take(&server);
     join(&server, "bob");
     server.stop();

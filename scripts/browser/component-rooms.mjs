@@ -35,7 +35,7 @@ const tests = {
   async "a drop with a waiting room gives a ticket in place, and the form at the buyer's turn"() {
     const soon = (seconds) => new Date(Date.now() + seconds * 1000).toISOString();
     const room = { opens_at: soon(-60), admit_per_second: 20 };
-    const id = await shop.drop("Room", { starts_at: soon(4), room });
+    const id = await shop.drop("Room", { starts_at: soon(12), room });
     const page = await visitor();
     await open(page, id);
     await button(page, "Take a ticket").click();

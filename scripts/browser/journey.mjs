@@ -118,7 +118,7 @@ const tests = {
   },
 
   async "lets it expire, pays late and gets it again: there is stock"() {
-    const what = await drop("late", { total: 1, reservation_seconds: 2 });
+    const what = await drop("late", { total: 1, reservation_seconds: 6 });
     const page = await buyer();
     await reserve(page, what, "carl");
     await shows(page, "Expired"); // by itself: the page knows when
@@ -130,7 +130,7 @@ const tests = {
   },
 
   async "lets it expire, somebody else takes it, and the late payment goes back"() {
-    const what = await drop("last", { total: 1, reservation_seconds: 2, payment_seconds: 600 });
+    const what = await drop("last", { total: 1, reservation_seconds: 6, payment_seconds: 600 });
     const [late, quick] = [await buyer(), await buyer()];
     await reserve(late, what, "dora");
     await shows(late, "Expired");

@@ -63,11 +63,15 @@ export class Shop {
     return (await this.operate("/v1/drops", drop)).id;
   }
 
-  /// A drop whose start lies ahead starts within moments.
-  async begin(dropId) {
+  /// Changes a drop as it is now.
+  async change(dropId, changes) {
     const { revision } = await fetch(`http://${this.admin}/v1/console/drops/${dropId}`).then((answer) => answer.json());
-    const starts_at = new Date(Date.now() + 200).toISOString();
-    await this.operate(`/v1/drops/${dropId}`, { starts_at, expected_revision: revision, reason: "a test" }, "PATCH");
+    await this.operate(`/v1/drops/${dropId}`, { ...changes, expected_revision: revision, reason: "a test" }, "PATCH");
+  }
+
+  /// A drop whose start lies ahead starts within moments.
+  begin(dropId) {
+    return this.change(dropId, { starts_at: new Date(Date.now() + 200).toISOString() });
   }
 
   /// A pause holds a blind window open: nothing is decided in it.

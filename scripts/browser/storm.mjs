@@ -58,7 +58,8 @@ const tests = {
       return false;
     });
     const order = new URL(page.url()).pathname;
-    await shows(page, "Expired"); // the reservation runs out under the reader's eyes
+    // The reservation runs out under the reader's eyes.
+    await page.getByRole("heading", { level: 1, name: "Expired", exact: true }).waitFor({ timeout: 60_000 });
     await page.getByText("The time to pay ran out", { exact: true }).waitFor();
     await end(storm);
     await until("what the storm held comes back", async () => (await number(looker.locator("[x-text=availableText]"))) > UNITS / 2);

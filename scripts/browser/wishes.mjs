@@ -85,7 +85,7 @@ const tests = {
     });
     const [first, second] = [await own.drop("Signed in"), await own.drop("Signed in again")];
     const page = await visitor();
-    login.seconds = 4;
+    login.seconds = 10;
     const left = await own.drop("Left at the sign-in");
     await page.goto(`${own.url}/drops/${left}`);
     await button(page, "Sign in to reserve").click();
@@ -243,9 +243,11 @@ const tests = {
       await route.fetch();
       await route.abort("connectionreset");
     };
-    await page.route(`${shop.url}/v1/drops/${id}/orders`, losesTheAnswer, { times: 1 });
+    // Every answer is lost until the buyer has stopped: the page would find the order by itself.
+    await page.route(`${shop.url}/v1/drops/${id}/orders`, losesTheAnswer);
     await button(page, "Reserve · ").click();
     await button(page, "Stop trying").click();
+    await page.unroute(`${shop.url}/v1/drops/${id}/orders`, losesTheAnswer);
     await button(page, "One more").click();
     await button(page, "Reserve · ").click();
     await shows(page, "Reserved for you");
@@ -259,9 +261,12 @@ const tests = {
     const page = await visitor({ locale: "en-GB" });
     await page.goto(`${shop.url}/drops/${id}`);
     await button(page, "Reserve · €149.00").waitFor();
-    const change = { expected_revision: 1, reason: "a mistake", unit_price: 19900 };
-    const { revision } = await (await fetch(`http://${ADMIN}/v1/console/drops/${id}`)).json();
-    await shop.operate(`/v1/drops/${id}`, { ...change, expected_revision: revision }, "PATCH");
+    // The two seconds after the change do not pass on this page, however slow the machine is.
+    await page.evaluate(() => {
+      const now = performance.now();
+      performance.now = () => now;
+    });
+    await shop.change(id, { unit_price: 19900 });
     await page.getByText("A unit costs €199.00 now.").waitFor();
     assert.match(await page.locator(".price").innerText(), /€199\.00/);
     await button(page, "Reserve · €199.00").click();
@@ -271,17 +276,18 @@ const tests = {
 
   async "clocks that are an hour off, either way, count down what the server counts"() {
     for (const hours of [-1, 1]) {
-      const id = await shop.drop(`Clock ${hours}`, { starts_at: new Date(Date.now() + 3_000).toISOString(), reservation_seconds: 120 });
+      const id = await shop.drop(`Clock ${hours}`, { starts_at: new Date(Date.now() + 600_000).toISOString(), reservation_seconds: 120 });
       const page = await visitor();
       await page.addInitScript((ms) => {
         const real = Date.now;
         Date.now = () => real() + ms;
       }, hours * 3_600_000);
       await page.goto(`${shop.url}/drops/${id}`);
-      await page.getByText(/^starts in 0:0[0-3]$/).waitFor();
+      await page.getByText(/^starts in (10:00|9:\d\d)$/).waitFor();
+      await shop.begin(id);
       await button(page, "Reserve · ").click();
       await shows(page, "Reserved for you");
-      assert.match(await page.getByRole("timer").textContent(), /^(2:00|1:5\d)$/, `${hours} hours off`);
+      assert.match(await page.getByRole("timer").textContent(), /^(2:00|1:\d\d)$/, `${hours} hours off`);
       await page.context().close();
     }
   },

@@ -83,7 +83,7 @@ fn a_body_that_stops_is_refused_before_its_time_is_over() {
 
 #[test]
 fn an_idle_connection_is_closed_after_its_answer() {
-    let site = Site::open(|limits| limits.idle_timeout = SHORT);
+    let site = Site::open(|limits| limits.idle_timeout = 10 * SHORT);
     let mut raw = site.connect();
     raw.send(LOOK).expect("sent");
     assert_eq!(raw.hear_all().statuses(), [200]);

@@ -81,6 +81,11 @@ impl Process {
         self.signal(Signal::CONT);
     }
 
+    /// Removes a directory while the process stands still: a server that looks in between makes a file for its copy there.
+    pub fn remove_directory(&self, directory: &Path) {
+        self.stand_still(|| std::fs::remove_dir_all(directory).expect("removed"));
+    }
+
     /// Open descriptors of the process.
     pub fn descriptors(&self) -> usize {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("our own process");

@@ -120,8 +120,9 @@ fn serve(mut stream: TcpStream, received: &Mutex<Vec<ReceivedWebhook>>, script: 
         let text = String::from_utf8(bytes[end..end + length].to_vec()).expect("text");
         bytes.drain(..end + length);
         let one = ReceivedWebhook { headers, body: serde_json::from_str(&text).expect("JSON"), text };
-        received.lock().push(one.clone());
+        // The script decides before the test sees the delivery, after which the test may change the script.
         let reply = script.lock()(&one);
+        received.lock().push(one);
         let response = match reply {
             SinkReply::Status(status) => format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n"),
             SinkReply::With(status, line) => format!("HTTP/1.1 {status} X\r\n{line}\r\nContent-Length: 0\r\n\r\n"),

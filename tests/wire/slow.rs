@@ -25,7 +25,7 @@ fn who_says_nothing_is_closed() {
 
 #[test]
 fn an_idle_connection_is_closed_after_its_answer_and_one_that_speaks_is_not() {
-    let site = Site::open(|config| config.wire.idle_timeout = 3 * SHORT);
+    let site = Site::open(|config| config.wire.idle_timeout = 10 * SHORT);
     let (mut idle, mut busy) = (site.connect(), site.connect());
     assert_eq!(idle.ask(reserve(1, "ann")).no(), 0);
     let mut asked = 0;

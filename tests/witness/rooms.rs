@@ -290,7 +290,7 @@ fn the_answers_of_a_room_that_is_drawn_with_a_beacon_are_those_of_one_sequential
     let seed = model::replayed_seed().unwrap_or(0xd4a3);
     let scratch = tempfile::tempdir().expect("scratch");
     let data = scratch.path().join("data");
-    let starts_at = rfc3339(wall_clock().plus_millis(1500));
+    let starts_at = rfc3339(wall_clock().plus_millis(4000));
     let beacon = json!({ "draw": "random", "beacon": "required", "beacon_seconds": 600 });
     let mut room = Room::open(&data, seed, &starts_at, &beacon);
     room.live(40, |_| {});

@@ -290,7 +290,8 @@ pub(super) struct TicketJson {
     #[schemars(with = "WaitEstimateJson")]
     estimate: Option<WaitEstimateJson>,
     /// `none` when every unit is sold or the drop has ended; `short` when the buyers before it (those with tickets ahead, admitted
-    /// ones without an order, and those who stand by) can take every unit that is left or can come back.
+    /// ones without an order, and those who stand by), counted with one unit each, can take every unit that is left or can come
+    /// back.
     #[schemars(with = "scalars::TicketOdds")]
     odds: &'static str,
     /// The digest under which the ticket is drawn: keep it for the proof. Missing where nothing is drawn.

@@ -8,6 +8,8 @@ import { needsToken, token } from "./session";
 const LOOK_EVERY_MS = 3_000;
 /** A reader who came by the address alone, to a server with tokens, looks at the whole page. */
 const LOAD_EVERY_MS = 10_000;
+/** A page that goes on elsewhere has gone after so long, or stays. */
+const LEAVES_WITHIN_MS = 10_000;
 
 interface Magic {
   $root: HTMLElement;
@@ -116,12 +118,12 @@ export function order() {
           method: "POST", body: fields, redirect: "manual", cache: "no-store", credentials: "omit", signal: AbortSignal.timeout(15_000),
         });
         // A redirect leads to the page where it goes on; anything else in HTML is this page with the reason.
-        if (answer.type === "opaqueredirect" || answer.ok) {
-          location.assign(form.action.replace(/\/(checkout|cancel)(?=$|\?)/, ""));
-          return;
-        }
-        if (answer.headers.get("Content-Type")?.startsWith("text/html")) {
-          location.reload();
+        const isDone = answer.type === "opaqueredirect" || answer.ok;
+        if (isDone || answer.headers.get("Content-Type")?.startsWith("text/html")) {
+          if (isDone) location.assign(form.action.replace(/\/(checkout|cancel)(?=$|\?)/, ""));
+          else location.reload();
+          // The forms stay busy until the page has gone: a look would load it anew, and it would not go on.
+          await new Promise((resolve) => setTimeout(resolve, LEAVES_WITHIN_MS));
           return;
         }
         const seconds = Number(answer.headers.get("Retry-After"));
