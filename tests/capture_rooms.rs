@@ -34,7 +34,7 @@ fn room(server: &Server) -> Value {
 fn captured(directory: &Path) {
     let server = serve(directory);
     let drop = json!({ "sku": "S", "name": "N", "currency": "EUR", "unit_price": 100, "total": UNITS,
-                       "starts_at": rfc3339(wall_clock().plus_millis(4000)),
+                       "starts_at": rfc3339(wall_clock().plus_millis(6000)),
                        "room": { "opens_at": "2020-01-01T00:00:00Z", "admit_per_second": 100, "order_seconds": 600 } });
     assert_eq!(server.admin("POST", "/v1/drops", &drop).status, 201);
     for buyer in 1..=3 {
@@ -101,7 +101,7 @@ fn a_captured_sale_with_a_room_is_decided_again_the_same_and_its_buyers_queue_ag
 fn captured_draw(directory: &Path) {
     let server = serve_with(directory, |config| config.capture_file = Some(directory.join("sale.capture")));
     let drop = json!({ "sku": "S", "name": "N", "currency": "EUR", "unit_price": 100, "total": UNITS,
-                       "starts_at": rfc3339(wall_clock().plus_millis(4000)),
+                       "starts_at": rfc3339(wall_clock().plus_millis(6000)),
                        "room": { "opens_at": "2020-01-01T00:00:00Z", "admit_per_second": 100, "order_seconds": 600,
                                  "draw": "random" } });
     assert_eq!(server.admin("POST", "/v1/drops", &drop).status, 201);

@@ -286,7 +286,7 @@ fn a_recorded_order_is_told_by_its_number_whatever_came_of_it() {
     let scratch = tempfile::tempdir().expect("scratch");
     let server = serve(scratch.path());
     let now = firstcome::types::text::rfc3339(firstcome::writer::clock::wall_clock());
-    create(&server, "blind", &json!({ "total": 2, "blind_ms": 3000, "starts_at": now }));
+    create(&server, "blind", &json!({ "total": 2, "blind_ms": 5000, "starts_at": now }));
     for (buyer, quantity) in [("ann", 1), ("eve", 3), ("max", 1), ("bob", 1)] {
         assert_eq!(place(&server, 1, buyer, quantity, buyer).status, 202, "{buyer}");
     }

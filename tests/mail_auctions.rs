@@ -146,10 +146,10 @@ fn the_winner_is_told_at_the_award_with_the_link_and_the_next_bidder_when_the_un
     let sink = MailSink::new();
     let server = serve_with(scratch.path(), |config| {
         mails_to(sink.port)(config);
-        config.auctions.payment_seconds = 3;
+        config.auctions.payment_seconds = 6;
         config.auctions.offer_next = true;
     });
-    let id = made(&auction(&server, "one", &ends_in(3)));
+    let id = made(&auction(&server, "one", &ends_in(4)));
     bids(&server, &id, "bob", (100, 300));
     bids(&server, &id, "ann", (310, 500));
     until("the other is told", || read(&sink, "bob").first() == Some(&"outbid"));

@@ -44,20 +44,35 @@ fn json_of(path: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).expect("written")).expect("JSON")
 }
 
+/// Runs a crowd at a server of its own, again where the machine was too slow for the load: bots' requests that it sends late have
+/// no regular intervals. Returns the server, the process and its result.
+fn rush_on_time(scratch: &Path, arguments: &[&str]) -> (Server, Output, Value) {
+    for attempt in ["first", "second", "third"] {
+        let directory = scratch.join(attempt);
+        std::fs::create_dir(&directory).expect("made");
+        let (server, key) = serve_the_crowd(&directory, |_| {});
+        let file = directory.join("result.json");
+        let ran = rush(&server, &key, &[arguments, &["--json", file.to_str().expect("a path")]].concat());
+        let result = json_of(&file);
+        if result["aims"]["late"]["reached"] == true {
+            return (server, ran, result);
+        }
+        server.stop();
+    }
+    panic!("the machine is too slow for the load")
+}
+
 const SMALL: [&str; 6] = ["--percent", "3", "--sale-seconds", "8", "--seed", "11"];
 
 #[test]
 fn people_pass_and_bots_are_suspected_for_reasons_that_the_table_names() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let (server, key) = serve_the_crowd(scratch.path(), |_| {});
-    let file = scratch.path().join("result.json");
-    let ran = rush(&server, &key, &[&SMALL[..], &["--json", file.to_str().expect("a path")]].concat());
+    let (server, ran, result) = rush_on_time(scratch.path(), &SMALL);
     let table = String::from_utf8_lossy(&ran.stdout);
     assert_eq!(ran.status.code(), Some(0), "{table}{}", String::from_utf8_lossy(&ran.stderr));
     for part in ["requests by kind", "suspected buyers by signal", "units by kind", "aims"] {
         assert!(table.contains(part), "{table}");
     }
-    let result = json_of(&file);
     let kind = |name: &str| &result["kinds"][name];
     for name in ["people", "campuses"] {
         let requests = &kind(name)["requests"];
@@ -80,15 +95,12 @@ fn people_pass_and_bots_are_suspected_for_reasons_that_the_table_names() {
 #[test]
 fn the_crowd_waits_in_a_room_and_speed_gains_bots_nothing_in_its_draw() {
     let scratch = tempfile::tempdir().expect("scratch");
-    let (server, key) = serve_the_crowd(scratch.path(), |_| {});
-    let file = scratch.path().join("result.json");
     let room = ["--waiting-room", "--draw", "random", "--order-seconds", "6", "--sale-seconds", "20", "--check"];
-    let more = ["--percent", "3", "--seed", "11", "--json", file.to_str().expect("a path")];
-    let ran = rush(&server, &key, &[&room[..], &more].concat());
+    let (server, ran, result) =
+        rush_on_time(scratch.path(), &[&room[..], &["--percent", "3", "--seed", "11"]].concat());
     let table = String::from_utf8_lossy(&ran.stdout);
     assert_eq!(ran.status.code(), Some(0), "{table}{}", String::from_utf8_lossy(&ran.stderr));
     assert!(table.contains("tickets by kind"), "{table}");
-    let result = json_of(&file);
     let sum = |member: &str| -> u64 {
         result["kinds"].as_object().expect("kinds").values().filter_map(|kind| kind[member].as_u64()).sum()
     };
