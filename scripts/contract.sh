@@ -69,7 +69,7 @@ for listener in public admin; do
     "$tools/bin/python" scripts/contract_half.py "$listener" <"$scratch/openapi.json" >"$scratch/$listener.json"
     address=${!listener}
     echo "-- schemathesis against the $listener listener"
-    "$tools/bin/schemathesis" --no-color --config-file scripts/contract.toml run --max-examples "${CONTRACT_EXAMPLES:-75}" "$scratch/$listener.json" ${CONTRACT_REPORT:+--report ndjson --report-dir "$CONTRACT_REPORT/$listener"} --url "http://$address" ||
+    "$tools/bin/schemathesis" --no-color --config-file scripts/contract.toml run --max-examples "${CONTRACT_EXAMPLES:-50}" "$scratch/$listener.json" ${CONTRACT_REPORT:+--report ndjson --report-dir "$CONTRACT_REPORT/$listener"} --url "http://$address" ||
         failed="$failed $listener"
 done
 
