@@ -1,8 +1,28 @@
 // The draw of a waiting room or a blind window and its proof, in plain words with the values that prove it.
 
+import { send } from "../shared/api";
 import type { Draw } from "../shared/draw";
 import type { Ticket } from "../shared/room";
 import { instant, t } from "../shared/words";
+
+/** The pause before a draw is asked for again, in seconds, where the server names none. */
+const ASK_AGAIN_SECONDS = 2;
+
+/**
+ * Returns a draw with a ticket's proof. The server computes proofs beside the sale, so it may have no time for an answer: the draw is
+ * asked for again as long as `isWanted`. Without one, the answer is undefined.
+ */
+export async function askForDraw(link: string, isWanted: () => boolean): Promise<Draw | undefined> {
+  while (isWanted()) {
+    const answer = await send<Draw>(link);
+    if (answer.kind === "ok") return answer.body;
+    const problem = answer.kind === "problem" ? answer.problem : undefined;
+    if (problem && problem.status !== 429 && problem.status !== 503) return undefined;
+    const seconds = problem?.retryAfter ?? ASK_AGAIN_SECONDS;
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  }
+  return undefined;
+}
 
 export interface ProofStep {
   tone: string;

@@ -1,11 +1,10 @@
 // The waiting room on the page of a drop: what it does now, the buyer's ticket and place, and the way to the order.
 
 import { send, serverNow } from "../shared/api";
-import type { Draw } from "../shared/draw";
 import { type Room, type Stage, type Ticket, type TicketAnswer, aheadOf, endOf, estimateOf, isOfAnother, mayAsk, needsAnswer, phaseOf, spanText, stageOf, ticketOf, unitsOf } from "../shared/room";
 import { browser } from "../shared/storage";
 import { count, duration, instant, t } from "../shared/words";
-import { type ProofStep, isLate, proofSteps } from "./draw";
+import { type ProofStep, askForDraw, isLate, proofSteps } from "./draw";
 import { follow } from "./live";
 import { type Notice, isTransient, partOf } from "./notice";
 import { buyer, loginUrl, needsToken, signIn, token } from "./session";
@@ -302,11 +301,12 @@ export function room() {
       if (this.isProofOpen) void this.showProof();
     },
     async showProof(): Promise<void> {
-      const answer = await send<Draw>(this.proofLink);
-      if (answer.kind !== "ok") return;
-      this.isLateTicket = isLate(answer.body, this.ticket);
-      this.isCancelled = answer.body.state === "cancelled";
-      this.proof = proofSteps(answer.body, this.ticket, this.beaconSeconds > 0);
+      const link = this.proofLink;
+      const draw = await askForDraw(link, () => this.isProofOpen && this.proofLink === link);
+      if (!draw) return;
+      this.isLateTicket = isLate(draw, this.ticket);
+      this.isCancelled = draw.state === "cancelled";
+      this.proof = proofSteps(draw, this.ticket, this.beaconSeconds > 0);
     },
   });
 }

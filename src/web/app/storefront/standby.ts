@@ -2,11 +2,10 @@
 // or number, and the order that came of it.
 
 import { send } from "../shared/api";
-import type { Draw } from "../shared/draw";
 import { RECORDED, type Standby, isRecorded, leftWords, nextLook, placeWords, soonerLook, untilDecided } from "../shared/standby";
 import { browser } from "../shared/storage";
 import { count, duration, t } from "../shared/words";
-import { type ProofStep, proofSteps } from "./draw";
+import { type ProofStep, askForDraw, proofSteps } from "./draw";
 import { type Notice, partOf } from "./notice";
 import { buyer, needsToken, token } from "./session";
 
@@ -170,11 +169,11 @@ export function standby() {
       return `firstcome draw verify --url ${location.origin} --drop ${this.id}${ticket ? ` --ticket ${ticket}` : ""}`;
     },
     async lookAtBlindDraw(event: Event): Promise<void> {
-      if (!(event.target as HTMLDetailsElement).open) return;
-      const answer = await send<Draw>(this.blindProofLink);
-      if (answer.kind !== "ok") return;
-      this.blindProof = proofSteps(answer.body, undefined, false, "blind");
-      this.isBlindCancelled = answer.body.state === "cancelled";
+      const details = event.target as HTMLDetailsElement;
+      const draw = await askForDraw(this.blindProofLink, () => details.open);
+      if (!draw) return;
+      this.blindProof = proofSteps(draw, undefined, false, "blind");
+      this.isBlindCancelled = draw.state === "cancelled";
     },
     get lineTitle(): string {
       return placeWords(this.line, { t, count }).title;
