@@ -3,7 +3,7 @@
 // No step sleeps: each waits for what the page shows, for at most WAIT_MS.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { Shop, button, hasNoFindings, run, shows, until, visitor } from "./shop.mjs";
+import { Shop, button, hasNoFindings, run, send, shows, until, visitor } from "./shop.mjs";
 
 const { PUBLIC, ADMIN, PROGRAM = "target/release/firstcome", SCREENSHOTS } = process.env;
 const shop = new Shop(PUBLIC, ADMIN);
@@ -14,7 +14,7 @@ const blindDrop = (name, with_ = {}) => shop.drop(name, { starts_at: at(600), bl
 
 async function place(dropId, buyer) {
   const headers = { "Content-Type": "application/json", "Idempotency-Key": `${dropId}-${buyer}` };
-  const answer = await fetch(`${shop.url}/v1/drops/${dropId}/orders`, { method: "POST", headers, body: JSON.stringify({ buyer, quantity: 1 }) });
+  const answer = await send(`${shop.url}/v1/drops/${dropId}/orders`, { method: "POST", headers, body: JSON.stringify({ buyer, quantity: 1 }) });
   assert.equal(answer.status, 202, await answer.clone().text());
   return answer.json();
 }

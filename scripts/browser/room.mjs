@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Shop, button, hasNoFindings, run, serve, until, visitor } from "./shop.mjs";
+import { Shop, button, hasNoFindings, run, send, serve, until, visitor } from "./shop.mjs";
 
 const { PUBLIC, ADMIN, PROGRAM = "target/release/firstcome" } = process.env;
 const shop = new Shop(PUBLIC, ADMIN);
@@ -19,7 +19,7 @@ function roomDrop(name, startsIn, room = {}, with_ = {}, of = shop) {
 async function takeTickets(dropId, names, of = shop) {
   const take = async (buyer) => {
     const headers = { "Content-Type": "application/json" };
-    const answer = await fetch(`${of.url}/v1/drops/${dropId}/tickets`, { method: "POST", headers, body: JSON.stringify({ buyer }) });
+    const answer = await send(`${of.url}/v1/drops/${dropId}/tickets`, { method: "POST", headers, body: JSON.stringify({ buyer }) });
     assert.equal(answer.status, 201, await answer.clone().text());
     return answer.json();
   };

@@ -40,6 +40,15 @@ export async function until(what, holds) {
   }
 }
 
+/// Sends a request, and again while the server has no time for it: with the same key, as a client does.
+export async function send(url, init) {
+  for (let tries = 0; ; tries += 1) {
+    const answer = await fetch(url, init);
+    if (answer.status !== 503 || tries === 20) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
+
 /// A server: its addresses, and the API of its operators.
 export class Shop {
   #keys = 0;
@@ -53,7 +62,7 @@ export class Shop {
   async operate(path, body, method = "POST") {
     this.#keys += 1;
     const headers = { "Content-Type": "application/json", "Idempotency-Key": `${process.pid}-${this.#keys}` };
-    const answer = await fetch(`http://${this.admin}${path}`, { method, headers, body: JSON.stringify(body) });
+    const answer = await send(`http://${this.admin}${path}`, { method, headers, body: JSON.stringify(body) });
     assert.ok(answer.ok, `${path}: ${await answer.clone().text()}`);
     return answer.json();
   }
@@ -93,7 +102,7 @@ export class Shop {
   }
 
   async take(dropId, buyer) {
-    const answer = await fetch(`${this.url}/v1/drops/${dropId}/orders`, {
+    const answer = await send(`${this.url}/v1/drops/${dropId}/orders`, {
       method: "POST",
       headers: { "Content-Type": "application/json", "Idempotency-Key": `${dropId}-${buyer}` },
       body: JSON.stringify({ buyer, quantity: 1 }),
