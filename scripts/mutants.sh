@@ -50,13 +50,13 @@ copy() { # directory, set of rooms, tests
     git ls-files -z --cached --others --exclude-standard | tar -c --null --files-from=- --ignore-failed-read 2>/dev/null | tar -xm -C "$tree"
     # The tests in one program, with one copy of what they share: one crate to compile and to link.
     mkdir "$tree/tests/all"
-    mv "$tree"/tests/*.rs "$tree/tests/all/"
+    mv "$tree"/tests/*.rs "$tree"/tests/server/*.rs "$tree/tests/all/"
     rm -f "$tree"/tests/*/main.rs
     {
         echo '#![allow(warnings)]'
         for name in "$tree"/tests/*/mod.rs; do
             name=$(basename "$(dirname "$name")")
-            (cd "$tree/tests/all" && grep -qs "^mod $name;" "${@/%/.rs}") || continue
+            (cd "$tree/tests/all" && grep -Eqs "^mod $name;|crate::$name\b" "${@/%/.rs}") || continue
             sed -i "s/^mod $name;/use super::$name;/" "$tree"/tests/all/*.rs
             echo "#[path = \"$name/mod.rs\"] mod $name;"
         done

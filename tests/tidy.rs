@@ -325,6 +325,20 @@ fn files_can_be_read_in_a_sitting() {
 }
 
 #[test]
+fn every_file_of_the_servers_tests_is_a_module_of_their_program() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server");
+    if !folder.exists() {
+        return; // a copy of `scripts/mutants.sh`
+    }
+    let main = fs::read_to_string(folder.join("main.rs")).expect("a program");
+    for (path, _) in sources("tests/server") {
+        let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
+        let line = format!("mod {name};");
+        assert!(name == "main" || main.lines().any(|l| l == line), "{}: main.rs lacks `{line}`", path.display());
+    }
+}
+
+#[test]
 fn no_loose_ends_are_left_in_the_code() {
     let loose = ["FIX", "TO"].map(|start| format!("{start}{}", if start == "FIX" { "ME" } else { "DO" }));
     for (path, text) in sources("src").into_iter().chain(sources("tests")) {

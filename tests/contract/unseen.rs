@@ -16,7 +16,7 @@ pub(crate) fn unseen(operation: &str, code: Code) -> Option<&'static str> {
         Code::IllegalTransition if operation == "ResumeDrop" => Some("a corrupted counter"),
         Code::RateLimited => Some("a client with too much in flight"),
         Code::NotLeader | Code::Behind | Code::NodeConflict => Some("a node of a cluster, or an event to come"),
-        Code::ChallengeRequired => Some("a client to whom limits apply: tests/challenges.rs"),
+        Code::ChallengeRequired => Some("a client to whom limits apply: tests/server/challenges.rs"),
         Code::Validation if operation == "OrderPage" => Some("a number of an event that is none"),
         Code::Malformed
         | Code::Validation
