@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# bug, test program (a file of tests/, or server), test
+# bug, program (a file or folder of tests/), test
 bugs='
 AckBeforeCommit          faults           a_fault_at_any_call_of_the_file_layer_loses_nothing_that_was_acknowledged
 SynchronousOff           power            with_full_a_power_loss_takes_nothing_that_was_acknowledged
@@ -86,9 +86,9 @@ for bug in $(sed -n '/^pub enum Bug/,/^}/s/^    \([A-Z][A-Za-z]*\),$/\1/p' src/f
     }
 done
 
-files=$(awk 'NF { print $2 }' <<<"$bugs" | sort -u)
+programs=$(awk 'NF { print $2 }' <<<"$bugs" | sort -u)
 arguments=()
-for file in $files; do arguments+=(--test "$file"); done
+for program in $programs; do arguments+=(--test "$program"); done
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 # The programs of the tests, as `NAME PATH`: run without cargo, which takes longer to start than most of these tests.
@@ -97,7 +97,7 @@ cargo test --locked --quiet --features failpoints,otlp,cluster --no-run --messag
 
 # One bug, with its test: prints a line, and fails unless it is as it must be. Two run at a time: tests wait for disks, clocks
 # and processes.
-check() { # bug (none: the test passes), file, test
+check() { # bug (none: the test passes), program, test
     local program output=$scratch/$1-$2-${3//:/-}
     program=$(sed -n "s/^$2 //p" "$scratch/programs")
     local code=0

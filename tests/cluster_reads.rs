@@ -6,8 +6,6 @@
 mod etcd;
 mod http;
 mod nodes;
-#[allow(dead_code, reason = "this test uses its part")]
-#[path = "wire/peer.rs"]
 mod peer;
 mod process;
 

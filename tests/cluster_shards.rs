@@ -5,8 +5,6 @@
 
 mod etcd;
 mod http;
-#[allow(dead_code, reason = "this test uses its part")]
-#[path = "wire/peer.rs"]
 mod peer;
 mod process;
 mod provider_webhooks;

@@ -1,7 +1,8 @@
 // The page of an auction with two bidders in two browsers, in Debian's chromium, from the real program with --demo
 // (scripts/browser.sh). No step sleeps: each waits for what the pages show.
 import assert from "node:assert/strict";
-import { Shop, WAIT_MS, hasNoFindings, run, shows, visitor } from "./shop.mjs";
+import { WAIT_MS } from "./browser.mjs";
+import { Shop, hasNoFindings, run, shows, visitor } from "./shop.mjs";
 
 const { PUBLIC, ADMIN, SCREENSHOTS } = process.env;
 const shop = new Shop(PUBLIC, ADMIN);

@@ -2,10 +2,9 @@
 // drawn with others, and becomes an order or none; with scripts and without, over reloads, in other tabs and on a phone that slept.
 // No step sleeps: each waits for what the page shows, for at most WAIT_MS.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { Shop, button, hasNoFindings, run, send, shows, until, visitor } from "./shop.mjs";
+import { Shop, button, hasNoFindings, run, runShown, send, shows, until, visitor } from "./shop.mjs";
 
-const { PUBLIC, ADMIN, PROGRAM = "target/release/firstcome", SCREENSHOTS } = process.env;
+const { PUBLIC, ADMIN, SCREENSHOTS } = process.env;
 const shop = new Shop(PUBLIC, ADMIN);
 const at = (seconds) => new Date(Date.now() + seconds * 1000).toISOString();
 
@@ -99,9 +98,8 @@ const tests = {
     await page.getByText("21 orders are in the draw.").waitFor();
     await hasNoFindings(page, "the proof of a window");
     await keep(page, "blind-proof-desktop");
-    const [, ...args] = (await page.locator(".command").textContent()).split(" ");
-    const told = execFileSync(PROGRAM, args, { encoding: "utf8" });
-    assert.deepEqual(args.slice(-2), ["--ticket", number]);
+    const { command, told } = await runShown(page);
+    assert.ok(command.endsWith(` --ticket ${number}`), command);
     assert.match(told, new RegExp(`^ticket ${number}: among the tickets`, "m"), "the command of the page verifies the order");
     await page.context().close();
   },

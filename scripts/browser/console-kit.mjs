@@ -1,18 +1,17 @@
 // Helpers of the console's browser tests: pages, requests, and waiting.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { chromium } from "playwright-core";
+import { WAIT_MS, launch } from "./browser.mjs";
 
-export const { PUBLIC, ADMIN, OWNER, OPERATOR, VIEWER, PROGRAM, DATA, GONE, SEEN, BACK, SCREENSHOTS, CHROMIUM = "/usr/bin/chromium" } = process.env;
+export const { PUBLIC, ADMIN, OWNER, OPERATOR, VIEWER, PROGRAM, DATA, GONE, SEEN, BACK, SCREENSHOTS } = process.env;
 export const console_ = `http://${ADMIN}/console`;
-const WAIT_MS = 15_000;
 
 setTimeout(() => {
   console.error("the test of the console took longer than 10 minutes");
   process.exit(1);
 }, 600_000).unref();
 
-export const browser = await chromium.launch({ executablePath: CHROMIUM });
+export const browser = await launch();
 export const complaints = [];
 export const findings = [];
 export const axe = readFileSync(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");

@@ -2,11 +2,10 @@
 // each waits for what the page shows, for at most WAIT_MS.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { chromium } from "playwright-core";
+import { WAIT_MS, launch } from "./browser.mjs";
 
-const { PUBLIC, ADMIN, CHROMIUM = "/usr/bin/chromium", SCREENSHOTS } = process.env;
+const { PUBLIC, ADMIN, SCREENSHOTS } = process.env;
 const shop = `http://${PUBLIC}`;
-const WAIT_MS = 15_000;
 
 // Bounds the whole test.
 setTimeout(() => {
@@ -14,7 +13,7 @@ setTimeout(() => {
   process.exit(1);
 }, 300_000).unref();
 
-const browser = await chromium.launch({ executablePath: CHROMIUM });
+const browser = await launch();
 const context = await browser.newContext({ javaScriptEnabled: false });
 context.setDefaultTimeout(WAIT_MS);
 // Pages load nothing from elsewhere, and their own policy blocks none of their requests.

@@ -1,13 +1,12 @@
 // Waiting rooms in the storefront, in Debian's chromium, from the real program with --demo (scripts/browser.sh): tickets, places,
 // turns, and what a phone sees that slept. No step sleeps: each waits for what the page shows, for at most WAIT_MS.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Shop, button, hasNoFindings, run, send, serve, until, visitor } from "./shop.mjs";
+import { Shop, button, hasNoFindings, run, runShown, send, serve, until, visitor } from "./shop.mjs";
 
-const { PUBLIC, ADMIN, PROGRAM = "target/release/firstcome" } = process.env;
+const { PUBLIC, ADMIN } = process.env;
 const shop = new Shop(PUBLIC, ADMIN);
 const at = (seconds) => new Date(Date.now() + seconds * 1000).toISOString();
 
@@ -330,8 +329,7 @@ const tests = {
     const ticket = (await room(id)).tickets;
     await page.getByText(new RegExp(`Your ticket no\\. ${ticket} was in the draw, and got place \\d`)).waitFor();
     await hasNoFindings(page, "a proof");
-    const [, ...args] = (await page.locator(".command").textContent()).split(" ");
-    const told = execFileSync(PROGRAM, args, { encoding: "utf8" });
+    const { told } = await runShown(page);
     assert.match(told, new RegExp(`^ticket ${ticket}: among the tickets`, "m"), "the command of the page verifies the ticket");
     await page.context().close();
   },
@@ -374,9 +372,8 @@ const tests = {
     await title(page, "It is your turn");
     await page.getByText("The draw and its proof").click();
     await page.getByText("Your ticket no. 4 was taken after the start").waitFor();
-    const [, ...args] = (await page.locator(".command").textContent()).split(" ");
-    assert.deepEqual(args.slice(-2), ["--drop", String(id)]);
-    execFileSync(PROGRAM, args, { encoding: "utf8" });
+    const { command } = await runShown(page);
+    assert.ok(command.endsWith(` --drop ${id}`), command);
     await page.context().close();
   },
 

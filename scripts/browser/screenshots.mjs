@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { chromium } from "playwright-core";
+import { WAIT_MS, launch } from "./browser.mjs";
 import { fillRooms, roomPages } from "./screenshots-rooms.mjs";
 
-const { PUBLIC, ADMIN, OWNER, PROGRAM, PICTURES, SCRATCH, CHROMIUM = "/usr/bin/chromium" } = process.env;
+const { PUBLIC, ADMIN, OWNER, PROGRAM, PICTURES, SCRATCH } = process.env;
 const shop = `http://${PUBLIC}`;
 const console_ = `http://${ADMIN}/console`;
 const DEVICES = { phone: { width: 390, height: 844, dense: 1.5, most: 1500 }, desktop: { width: 1280, height: 800, dense: 1, most: 1600 } };
@@ -113,7 +113,7 @@ async function fill() {
   return { clock, tote: tote.id, mug: mug.id, record: record.id, runner: runner.id, print: print.id, bought };
 }
 
-const browser = await chromium.launch({ executablePath: CHROMIUM });
+const browser = await launch();
 const complaints = [];
 
 async function visitor(device, colorScheme = "light") {
@@ -121,7 +121,7 @@ async function visitor(device, colorScheme = "light") {
   const context = await browser.newContext({
     viewport: { width, height }, deviceScaleFactor: dense, colorScheme, reducedMotion: "reduce", locale: "en-GB", timezoneId: "Europe/Berlin", isMobile: device === "phone", hasTouch: device === "phone",
   });
-  context.setDefaultTimeout(15_000);
+  context.setDefaultTimeout(WAIT_MS);
   const page = await context.newPage();
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("console", (message) => {

@@ -1,16 +1,15 @@
 // What the tests of the storefront share: visitors, servers of their own, and the API. No helper sleeps for a fixed time: each
 // waits for what the page or the server shows, for at most WAIT_MS.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import { chromium } from "playwright-core";
+import { WAIT_MS, launch } from "./browser.mjs";
 import { ordersOf } from "./orders.mjs";
 
-const { PROGRAM = "target/release/firstcome", CHROMIUM = "/usr/bin/chromium" } = process.env;
-export const WAIT_MS = 20_000;
+const { PROGRAM = "target/release/firstcome" } = process.env;
 
-export const browser = await chromium.launch({ executablePath: CHROMIUM });
+export const browser = await launch();
 const axe = await readFile(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 const complaints = [];
 
@@ -47,6 +46,14 @@ export async function send(url, init) {
     if (answer.status !== 503 || tries === 20) return answer;
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
+}
+
+/// Runs the command that a page shows, as a shell does into which it is pasted. Returns the command and what it told.
+export async function runShown(page) {
+  const command = await page.locator(".command").textContent();
+  const script = `firstcome() { "$PROGRAM" "$@"; }\n${command}\n`;
+  const told = execFileSync("sh", ["-c", script], { encoding: "utf8", env: { ...process.env, PROGRAM } });
+  return { command, told };
 }
 
 /// A server: its addresses, and the API of its operators.

@@ -2,12 +2,11 @@
 // each waits for what the page shows, for at most WAIT_MS.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { chromium } from "playwright-core";
+import { WAIT_MS, launch } from "./browser.mjs";
 import { ordersOf } from "./orders.mjs";
 
-const { PUBLIC, ADMIN, CHROMIUM = "/usr/bin/chromium", SCREENSHOTS } = process.env;
+const { PUBLIC, ADMIN, SCREENSHOTS } = process.env;
 const shop = `http://${PUBLIC}`;
-const WAIT_MS = 15_000;
 /// The most bytes of all scripts and styles of the storefront, as they come over the wire.
 const BYTES_MAX = 60_000;
 const WIDTHS = { phone: [390, 844], tablet: [768, 1024], desktop: [1280, 900] };
@@ -17,7 +16,7 @@ setTimeout(() => {
   process.exit(1);
 }, 360_000).unref();
 
-const browser = await chromium.launch({ executablePath: CHROMIUM });
+const browser = await launch();
 const axe = await readFile(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 const complaints = [];
 

@@ -8,8 +8,7 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Runs a test again in a mount namespace of its own. Returns true if it is in one. The test may lie in a module, as in the
-/// one program of `scripts/mutants.sh`.
+/// Runs a test again in a mount namespace of its own. Returns true if it is in one. The test may lie in a module.
 pub fn in_a_namespace(test: &str, way: &str) -> bool {
     const INSIDE: &str = "FIRSTCOME_TEST_NAMESPACE";
     if std::env::var_os(INSIDE).is_some() {

@@ -1,4 +1,4 @@
-//! Everything that needs a server or the built program, in one program: one crate to compile and to link.
+//! Most tests that need a server or the built program, in one program: one crate to compile and to link.
 
 #![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
 
@@ -10,8 +10,7 @@ mod http;
 mod mail_sink;
 #[path = "../namespace/mod.rs"]
 mod namespace;
-#[allow(dead_code, reason = "these tests use their part")]
-#[path = "../wire/peer.rs"]
+#[path = "../peer/mod.rs"]
 mod peer;
 #[path = "../process/mod.rs"]
 mod process;

@@ -5,13 +5,14 @@
 
 #[path = "../http/mod.rs"]
 mod http;
+#[path = "../peer/mod.rs"]
+mod peer;
 
 mod answers;
 mod auctions;
 mod bad;
 mod corpus;
 mod hello;
-mod peer;
 mod program;
 mod protocol;
 mod rooms;

@@ -24,6 +24,16 @@ export async function askForDraw(link: string, isWanted: () => boolean): Promise
   return undefined;
 }
 
+/**
+ * Returns the command that recomputes a draw of this shop, each part on a line of its own, as a shell takes it. The digest that came
+ * with the ticket is the buyer's own note: the server's is compared with it.
+ */
+export function verifyCommand(drop: string, ticket?: number, digest?: string): string {
+  const parts = ["firstcome draw verify", `--url ${location.origin}`, `--drop ${drop}${ticket ? ` --ticket ${ticket}` : ""}`];
+  if (digest) parts.push(`--digest ${digest}`);
+  return parts.join(" \\\n  ");
+}
+
 export interface ProofStep {
   tone: string;
   text: string;

@@ -4,7 +4,7 @@ import { send, serverNow } from "../shared/api";
 import { type Room, type Stage, type Ticket, type TicketAnswer, aheadOf, endOf, estimateOf, isOfAnother, mayAsk, needsAnswer, phaseOf, spanText, stageOf, ticketOf, unitsOf } from "../shared/room";
 import { browser } from "../shared/storage";
 import { count, duration, instant, t } from "../shared/words";
-import { type ProofStep, askForDraw, isLate, proofSteps } from "./draw";
+import { type ProofStep, askForDraw, isLate, proofSteps, verifyCommand } from "./draw";
 import { follow } from "./live";
 import { type Notice, isTransient, partOf } from "./notice";
 import { buyer, loginUrl, needsToken, signIn, token } from "./session";
@@ -291,10 +291,8 @@ export function room() {
       return `/v1/drops/${id}/draw${this.ticket ? `?ticket=${this.ticket.number}` : ""}`;
     },
     get proofCommand(): string {
-      const { id } = this;
       const { number, digest } = this.isLateTicket ? {} : (this.ticket ?? {});
-      // The digest that came with the ticket is the buyer's own note: the server's is compared with it.
-      return `firstcome draw verify --url ${location.origin} --drop ${id}${number ? ` --ticket ${number}` : ""}${digest ? ` --digest ${digest}` : ""}`;
+      return verifyCommand(this.id, number, digest);
     },
     lookAtDraw(event: Event) {
       this.isProofOpen = (event.target as HTMLDetailsElement).open;

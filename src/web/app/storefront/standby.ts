@@ -5,7 +5,7 @@ import { send } from "../shared/api";
 import { RECORDED, type Standby, isRecorded, leftWords, nextLook, placeWords, soonerLook, untilDecided } from "../shared/standby";
 import { browser } from "../shared/storage";
 import { count, duration, t } from "../shared/words";
-import { type ProofStep, askForDraw, proofSteps } from "./draw";
+import { type ProofStep, askForDraw, proofSteps, verifyCommand } from "./draw";
 import { type Notice, partOf } from "./notice";
 import { buyer, needsToken, token } from "./session";
 
@@ -165,8 +165,7 @@ export function standby() {
       return `/v1/drops/${this.id}/draw${ticket ? `?ticket=${ticket}` : ""}`;
     },
     get blindCommand(): string {
-      const ticket = this.recordedNumber;
-      return `firstcome draw verify --url ${location.origin} --drop ${this.id}${ticket ? ` --ticket ${ticket}` : ""}`;
+      return verifyCommand(this.id, this.recordedNumber);
     },
     async lookAtBlindDraw(event: Event): Promise<void> {
       const details = event.target as HTMLDetailsElement;

@@ -1,5 +1,8 @@
 //! A client that says exactly what a test wants, in frames or in bytes.
 
+#![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::expect_used, reason = "a test ends where something is not as expected")]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
@@ -7,9 +10,9 @@ use std::time::Duration;
 use firstcome::config::Config;
 use firstcome::wire::messages::{BidResult, Echo, Reply, Request, Reserve, Reserved, RoomUpdate, TicketReply, Update};
 
-use super::http::{Server, serve_with, until};
+use crate::http::{Server, serve_with, until};
 
-/// Longer than any deadline of a test: who waits so long waits in vain.
+/// Longer than any deadline of a test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the server said, kept.
