@@ -37,7 +37,7 @@ end_storm
 # The server goes away and comes back at the same addresses, under the eyes of an open console.
 OWNER=$owner PUBLIC=$public ADMIN=$admin GONE=$scratch/gone SEEN=$scratch/seen BACK=$scratch/back node scripts/browser/console.mjs away &
 watcher=$!
-await() { for _ in $(seq 300); do [ -e "$1" ] && break; sleep 0.1; done; }
+await() { while [ ! -e "$1" ] && kill -0 "$watcher" 2>/dev/null; do sleep 0.1; done; }
 await "$scratch/gone"
 stop
 admin_at=$admin

@@ -1,15 +1,12 @@
 // Helpers of the console's browser tests: pages, requests, and waiting.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { WAIT_MS, launch } from "./browser.mjs";
+import { WAIT_MS, bound, launch } from "./browser.mjs";
 
 export const { PUBLIC, ADMIN, OWNER, OPERATOR, VIEWER, PROGRAM, DATA, GONE, SEEN, BACK, SCREENSHOTS } = process.env;
 export const console_ = `http://${ADMIN}/console`;
 
-setTimeout(() => {
-  console.error("the test of the console took longer than 10 minutes");
-  process.exit(1);
-}, 600_000).unref();
+bound();
 
 export const browser = await launch();
 export const complaints = [];

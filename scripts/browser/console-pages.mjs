@@ -1,5 +1,6 @@
 // Steps of the console's browser test: every page in six looks, the keyboard, tokens, backups, auctions, tiers and two consoles.
 import assert from "node:assert/strict";
+import { WAIT_MS } from "./browser.mjs";
 import { PUBLIC, OWNER, DATA, console_, findings, axe, dialog, row, stateOf, open, signIn, api, until, keep } from "./console-kit.mjs";
 
 /// Axe finds nothing, by WCAG 2.2 AA. A change of colours alone is judged by the rules of colours.
@@ -145,7 +146,7 @@ export async function aBackup(page) {
   await dialog(page).getByRole("button", { name: "Make it" }).click();
   await dialog(page).waitFor({ state: "detached" });
   // It has the lowest priority: the storm goes first.
-  await page.getByText("made and verified").waitFor({ timeout: 60_000 });
+  await page.getByText("made and verified").waitFor({ timeout: 3 * WAIT_MS });
   await page.getByText("copy.db").waitFor();
 }
 

@@ -2,16 +2,12 @@
 // each waits for what the page shows, for at most WAIT_MS.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { WAIT_MS, launch } from "./browser.mjs";
+import { WAIT_MS, bound, launch } from "./browser.mjs";
 
 const { PUBLIC, ADMIN, SCREENSHOTS } = process.env;
 const shop = `http://${PUBLIC}`;
 
-// Bounds the whole test.
-setTimeout(() => {
-  console.error("the browser test took longer than 5 minutes");
-  process.exit(1);
-}, 300_000).unref();
+bound();
 
 const browser = await launch();
 const context = await browser.newContext({ javaScriptEnabled: false });

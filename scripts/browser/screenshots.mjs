@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { WAIT_MS, launch } from "./browser.mjs";
+import { WAIT_MS, bound, launch } from "./browser.mjs";
 import { fillRooms, roomPages } from "./screenshots-rooms.mjs";
 
 const { PUBLIC, ADMIN, OWNER, PROGRAM, PICTURES, SCRATCH } = process.env;
@@ -13,10 +13,7 @@ const console_ = `http://${ADMIN}/console`;
 const DEVICES = { phone: { width: 390, height: 844, dense: 1.5, most: 1500 }, desktop: { width: 1280, height: 800, dense: 1, most: 1600 } };
 const STORM_SECONDS = 75;
 
-setTimeout(() => {
-  console.error("the pictures took longer than 5 minutes");
-  process.exit(1);
-}, 300_000).unref();
+bound();
 
 // The pictures of the goods come from a server of the shop's own, as they would; it takes the shop's webhooks, too.
 const goods = createServer(async (request, response) => {

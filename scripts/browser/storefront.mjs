@@ -2,7 +2,7 @@
 // each waits for what the page shows, for at most WAIT_MS.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { WAIT_MS, launch } from "./browser.mjs";
+import { WAIT_MS, bound, launch } from "./browser.mjs";
 import { ordersOf } from "./orders.mjs";
 
 const { PUBLIC, ADMIN, SCREENSHOTS } = process.env;
@@ -11,10 +11,7 @@ const shop = `http://${PUBLIC}`;
 const BYTES_MAX = 60_000;
 const WIDTHS = { phone: [390, 844], tablet: [768, 1024], desktop: [1280, 900] };
 
-setTimeout(() => {
-  console.error("the test of the storefront took longer than 6 minutes");
-  process.exit(1);
-}, 360_000).unref();
+bound();
 
 const browser = await launch();
 const axe = await readFile(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");

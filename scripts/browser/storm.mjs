@@ -2,11 +2,13 @@
 // falls, is sold out, comes back when reservations end; a reservation runs out, and a late payment finds stock again.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { WAIT_MS } from "./browser.mjs";
 import { Shop, button, end, run, shows, until, visitor } from "./shop.mjs";
 
 const { PUBLIC, ADMIN, PROGRAM = "target/release/firstcome" } = process.env;
 const shop = new Shop(PUBLIC, ADMIN);
 const UNITS = 150;
+const RESERVATION_SECONDS = 12;
 
 function rush(id) {
   // Every buyer reserves once and leaves: what they hold comes back when their time is over.
@@ -20,7 +22,7 @@ const number = async (locator) => Number((await locator.innerText()).replaceAll(
 
 const tests = {
   async "a drop is bought from during a storm, with and without scripts, is sold out, and comes back"() {
-    const id = await shop.drop("Storm", { total: UNITS, reservation_seconds: 12, payment_seconds: 600, per_buyer_limit: 1 });
+    const id = await shop.drop("Storm", { total: UNITS, reservation_seconds: RESERVATION_SECONDS, payment_seconds: 600, per_buyer_limit: 1 });
     const page = await visitor({ locale: "en-GB" });
     const plain = await visitor({ javaScriptEnabled: false, locale: "en-GB" });
     await page.goto(`${shop.url}/drops/${id}`);
@@ -59,7 +61,7 @@ const tests = {
     });
     const order = new URL(page.url()).pathname;
     // The reservation runs out under the reader's eyes.
-    await page.getByRole("heading", { level: 1, name: "Expired", exact: true }).waitFor({ timeout: 60_000 });
+    await page.getByRole("heading", { level: 1, name: "Expired", exact: true }).waitFor({ timeout: WAIT_MS + RESERVATION_SECONDS * 1000 });
     await page.getByText("The time to pay ran out", { exact: true }).waitFor();
     await end(storm);
     await until("what the storm held comes back", async () => (await number(looker.locator("[x-text=availableText]"))) > UNITS / 2);

@@ -25,7 +25,7 @@ export async function askForDraw(link: string, isWanted: () => boolean): Promise
 }
 
 /**
- * Returns the command that recomputes a draw of this shop, each part on a line of its own, as a shell takes it. The digest that came
+ * Returns the command that recomputes a draw of this shop, in several lines, as a shell takes it. The digest that came
  * with the ticket is the buyer's own note: the server's is compared with it.
  */
 export function verifyCommand(drop: string, ticket?: number, digest?: string): string {
