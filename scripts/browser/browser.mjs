@@ -39,8 +39,7 @@ export async function launch() {
           go();
         }, CLOSE_MS);
       });
-      await Promise.race([close(), late]);
-      clearTimeout(timer);
+      await Promise.race([close(), late]).finally(() => clearTimeout(timer));
     };
     return context;
   };
